@@ -1,0 +1,265 @@
+"""Configurations: TOML in, frozen dataclasses out. An unknown key, a wrong type or an impossible size is refused by name."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import dacite
+
+from tsc_core.features import DYNAMIC, STATIC, lookup
+from tsc_core.survey import CLASSES, MAX_DETECTIONS, TEMPORAL_CLASSES, ZTF
+
+T = TypeVar("T")
+ModelKind = Literal["stamp", "temporal", "metadata", "unified"]
+RecurrentKind = Literal["conv1d", "lstm", "gru", "rnn", "gamma", "tdnn", "transformer"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key."""
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessConfig:
+    """From alerts to arrays (paper, Sec. 2).
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Stamps used, of "science", "template", "difference".
+    crop : int
+        Side a, in pixels, of the grid that the encoder sees.
+    scaling : {"stamp", "sequence"}
+        Min-max to [0, 1] for each stamp (the paper), or with limits shared by a channel's stamps of one band.
+    dynamic, static : tuple of str
+        Names from the feature table.
+    allwise : bool
+        Whether colours enter; where they do not, every object counts as unmatched.
+    """
+
+    channels: tuple[str, ...] = ("science", "template")
+    crop: int = 33
+    scaling: Literal["stamp", "sequence"] = "stamp"
+    dynamic: tuple[str, ...] = DYNAMIC
+    static: tuple[str, ...] = STATIC
+    allwise: bool = True
+
+    def __post_init__(self) -> None:
+        _need(1 <= self.crop <= ZTF.stamp_size, f"preprocess.crop is {self.crop}: needs 1 to {ZTF.stamp_size}")
+        known = ("science", "template", "difference")
+        _need(bool(self.channels) and set(self.channels) <= set(known), f"preprocess.channels {self.channels}: of {known}")
+        try:
+            lookup(self.dynamic, "dynamic"), lookup(self.static, "static")
+        except ValueError as error:
+            raise ConfigError(f"preprocess: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """The CNN over one stamp (paper, Table 4) and its rotations.
+
+    Attributes
+    ----------
+    rotations, jitter_turns
+        k and theta: k views 360/k degrees apart, each jittered uniformly within +- theta of a full turn.
+    padding : int
+        Zeros around the grid before the first convolution (3 in the base network).
+    kernel, width, codes : int
+        Kernel of the later convolutions, channels of the first two layers (doubled after), length of a code.
+    """
+
+    rotations: int = 6
+    jitter_turns: float = 0.08
+    padding: int = 3
+    first_kernel: int = 4
+    kernel: int = 5
+    width: int = 32
+    codes: int = 64
+
+    def __post_init__(self) -> None:
+        _need(self.rotations >= 1, f"encoder.rotations is {self.rotations}: needs at least 1")
+        _need(0 <= self.jitter_turns <= 1, f"encoder.jitter_turns is {self.jitter_turns}: a fraction of a turn, 0 to 1")
+        _need(self.padding >= 0, f"encoder.padding is {self.padding}: needs 0 or more")
+        _need(self.kernel % 2 == 1, f"encoder.kernel is {self.kernel}: needs an odd size to keep the grid's")
+        _need(min(self.first_kernel, self.kernel, self.width, self.codes) >= 1, "encoder sizes: need 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentConfig:
+    """The layer over the sequence (paper, Table 5).
+
+    Attributes
+    ----------
+    kind : str
+        A key of `tsc_core.models.RECURRENT`.
+    units, layers : int
+        Of lstm, gru, rnn and transformer; units is also the width of conv1d, gamma and tdnn.
+    kernel : int
+        Detections under a conv1d kernel, or the tdnn window.
+    taps : int
+        k of the gamma memory.
+    """
+
+    kind: RecurrentKind = "lstm"
+    units: int = 64
+    layers: int = 1
+    kernel: int = 2
+    taps: int = 3
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("units", "layers", "kernel", "taps", "heads"):
+            _need(getattr(self, name) >= 1, f"recurrent.{name} is {getattr(self, name)}: needs 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which network, for how many detections, of which classes.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `tsc_core.models.MODELS`.
+    n : int
+        Detections the model takes (for `unified`: at most).
+    images, metadata : bool
+        Switch the stamps or the metadata off for ablations; `metadata` leaves the time difference in.
+    """
+
+    kind: ModelKind = "temporal"
+    n: int = 2
+    classes: tuple[str, ...] = TEMPORAL_CLASSES
+    images: bool = True
+    metadata: bool = True
+    allwise: bool = True
+    dropout: float = 0.5
+    hidden: int = 64
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+
+    def __post_init__(self) -> None:
+        _need(1 <= self.n <= MAX_DETECTIONS, f"model.n is {self.n}: needs 1 to {MAX_DETECTIONS}")
+        _need(self.kind != "stamp" or self.n == 1, f"model.n is {self.n}: a stamp model takes 1 detection")
+        _need(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: needs 0 up to 1")
+        unknown = set(self.classes) - set(CLASSES)
+        _need(not unknown and len(set(self.classes)) == len(self.classes) >= 2, f"model.classes {self.classes}: of {CLASSES}")
+        windowed = self.kind in ("temporal", "metadata") and self.recurrent.kind in ("conv1d", "tdnn")
+        _need(
+            not windowed or self.recurrent.kernel <= self.n,
+            f"recurrent.kernel is {self.recurrent.kernel}: the model has only n = {self.n} detections",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run (paper, Sec. 4.3; the published protocol is the default).
+
+    Attributes
+    ----------
+    iterations, extension, extension_after : int
+        Steps; a new best after `extension_after` buys `extension` more, once.
+    evaluate_every : int
+        Steps between validations.
+    entropy : float
+        Weight of the entropy term of the base model (0.5 there, 0 here).
+    balanced : bool
+        Draw batches with equal numbers per class.
+    drop_stamps, drop_allwise : float
+        Probability to hide the stamps of a detection, or the cross-match of an object, during training.
+    frozen_encoder : str or None
+        A bundle whose encoder is taken over and not trained; its codes are computed once.
+    """
+
+    seed: int = 0
+    iterations: int = 30_000
+    extension: int = 10_000
+    extension_after: int = 20_000
+    evaluate_every: int = 10
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    entropy: float = 0.0
+    balanced: bool = True
+    drop_stamps: float = 0.0
+    drop_allwise: float = 0.0
+    frozen_encoder: str | None = None
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "evaluate_every", "batch_size"):
+            _need(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}: needs 1 or more")
+        _need(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}: needs to be positive")
+        for name in ("drop_stamps", "drop_allwise"):
+            _need(0 <= getattr(self, name) <= 1, f"training.{name} is {getattr(self, name)}: a probability")
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which sequences of a dataset a run sees: the window, and objects per class in validation and test."""
+
+    window: Literal["first", "last"] = "first"
+    validation_per_class: int = 200
+    test_per_class: int = 200
+    split_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """All of one run: `[model]`, `[preprocess]`, `[training]` and `[data]` of a TOML file."""
+
+    name: str = "run"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        need_three = self.model.kind == "stamp" and self.model.images
+        _need(
+            not need_three or len(self.preprocess.channels) >= 1,
+            "preprocess.channels is empty: a stamp model needs images",
+        )
+
+
+def from_dict(values: dict, kind: type[T]) -> T:
+    """Build a configuration from nested dictionaries.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown key, a wrong type or an impossible value; the message names the key.
+    """
+    hooks = {float: lambda x: float(x) if isinstance(x, int) and not isinstance(x, bool) else x}
+    try:
+        return dacite.from_dict(kind, values, dacite.Config(strict=True, cast=[tuple], type_hooks=hooks))
+    except ConfigError:
+        raise
+    except dacite.DaciteError as error:
+        raise ConfigError(str(error)) from None
+
+
+def load(path: str | Path, kind: type[T] = RunConfig) -> T:
+    """Read a TOML file into a configuration; raises `ConfigError` with the file's name in it."""
+    try:
+        return from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")), kind)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def to_dict(config: object) -> dict:
+    """A configuration as plain JSON values, such that `from_dict` gives it back."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+__all__ = [
+    "ConfigError", "DataConfig", "EncoderConfig", "ModelConfig", "PreprocessConfig", "RecurrentConfig",
+    "RunConfig", "TrainConfig", "from_dict", "load", "replace", "to_dict",
+]  # fmt: skip

@@ -1,0 +1,115 @@
+"""What every source of alerts keeps to, and how detections from several packets become one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from tsc_core.alerts import Alert, AlertSequence, UpperLimit
+from tsc_core.survey import is_made
+
+JD_TO_MJD = 2400000.5
+FIRST_NIGHT_MJD = 57754.0  # 2017-01-01: ZTF candids count days from here
+ODD_DAYS = 0.01  # a record's time further than this from the candid's contradicts it
+
+
+class SourceError(Exception):
+    """An object or packet that could not be read; the message is for a person."""
+
+
+class ObjectNotFound(SourceError):
+    """The source has no such object."""
+
+
+class BadPacket(SourceError):
+    """Bytes that are no usable alert packet."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An object id -> `AlertSequence`.
+
+    Attributes
+    ----------
+    name : str
+        Written into sequences and results.
+    problems : tuple of str
+        Items of the source that could not be read, each named, with the reason.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+
+    def oids(self) -> tuple[str, ...]:
+        """Ids that can be listed; empty where the source cannot list."""
+
+    def fetch(self, oid: str) -> AlertSequence:
+        """Read one object; raises `ValueError` for a malformed id, `SourceError` where it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packet:
+    """One decoded alert packet: its own alert, and the earlier detections and upper limits it carries."""
+
+    alert: Alert
+    history: tuple[Alert, ...] = ()
+    limits: tuple[UpperLimit, ...] = ()
+
+
+def merge(
+    oid: str,
+    source: str,
+    packets: Sequence[Packet],
+    detections: Iterable[Alert] = (),
+    limits: Iterable[UpperLimit] = (),
+) -> AlertSequence:
+    """One sequence from packets, their history, and detections known otherwise.
+
+    A detection is the same as another if the candids agree, also after rounding to a double (some brokers'
+    files carry such), or if band and time agree within seconds. The packet's own record wins over history.
+    """
+    known, kept = set(), []
+    ordered = sorted(packets, key=lambda packet: -packet.alert.mjd)
+    own = [packet.alert for packet in ordered]
+    history = [alert for packet in ordered for alert in packet.history]
+    for alert in sorted(own, key=lambda alert: not alert.has_stamps) + list(detections) + history:
+        keys = _identities(alert)
+        if not known.intersection(keys):
+            kept.append(alert)
+        known.update(keys)
+    visits = {
+        (round(limit.mjd, 5), limit.fid): limit
+        for limit in [*limits, *(limit for packet in ordered for limit in packet.limits)]
+    }
+    alerts = tuple(sorted(kept, key=lambda alert: (alert.mjd, alert.candid)))
+    flags = tuple(flag for alert in alerts if (flag := _odd_time(alert)))
+    return AlertSequence(oid, source, alerts, tuple(visits[key] for key in sorted(visits)), flags=flags)
+
+
+def _identities(alert: Alert) -> tuple[object, ...]:
+    """Keys of which one shared means "the same detection"."""
+    ticks = round(alert.mjd * 8640)  # 10 s: exposures take 30 s
+    times = tuple((alert.fid, tick) for tick in (ticks - 1, ticks, ticks + 1))
+    rounded = (float(alert.candid),) if alert.candid.isdecimal() else ()
+    return (alert.candid, *rounded, (alert.fid, ticks), *times)
+
+
+def candid_mjd(alert_oid: str, candid: str) -> float | None:
+    """MJD of the exposure as a ZTF candid states it in its leading digits; None where it states none."""
+    if is_made(alert_oid) or not (candid.isdecimal() and 17 <= len(candid) <= 19):
+        return None
+    return FIRST_NIGHT_MJD + int(candid) / 1e15
+
+
+def _odd_time(alert: Alert) -> str | None:
+    """Say so where the record's `jd` tells another time than the candid."""
+    stated, jd = candid_mjd(alert.oid, alert.candid), alert.value("jd")
+    late = jd - JD_TO_MJD - stated if stated is not None else 0.0
+    if not abs(late) > ODD_DAYS:
+        return None
+    kept = "candid" if alert.mjd == stated else "packet"
+    return (
+        f"detection {alert.candid}: jd is {abs(late):.2f} d {'after' if late > 0 else 'before'} "
+        f"the time in its candid; the {kept}'s is used"
+    )
