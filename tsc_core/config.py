@@ -55,7 +55,9 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         _need(1 <= self.crop <= ZTF.stamp_size, f"preprocess.crop is {self.crop}: needs 1 to {ZTF.stamp_size}")
         known = ("science", "template", "difference")
-        _need(bool(self.channels) and set(self.channels) <= set(known), f"preprocess.channels {self.channels}: of {known}")
+        _need(
+            bool(self.channels) and set(self.channels) <= set(known), f"preprocess.channels {self.channels}: of {known}"
+        )
         try:
             lookup(self.dynamic, "dynamic"), lookup(self.static, "static")
         except ValueError as error:
@@ -150,7 +152,10 @@ class ModelConfig:
         _need(self.kind != "stamp" or self.n == 1, f"model.n is {self.n}: a stamp model takes 1 detection")
         _need(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: needs 0 up to 1")
         unknown = set(self.classes) - set(CLASSES)
-        _need(not unknown and len(set(self.classes)) == len(self.classes) >= 2, f"model.classes {self.classes}: of {CLASSES}")
+        _need(
+            not unknown and len(set(self.classes)) == len(self.classes) >= 2,
+            f"model.classes {self.classes}: of {CLASSES}",
+        )
         windowed = self.kind in ("temporal", "metadata") and self.recurrent.kind in ("conv1d", "tdnn")
         _need(
             not windowed or self.recurrent.kernel <= self.n,
