@@ -1,4 +1,4 @@
-"""Configurations: TOML in, frozen dataclasses out. An unknown key, a wrong type or an impossible size is refused by name."""
+"""Configurations: TOML in, frozen dataclasses out. An unknown key, wrong type or impossible size is refused by name."""
 
 from __future__ import annotations
 

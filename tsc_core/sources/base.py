@@ -83,8 +83,7 @@ def merge(
         for limit in [*limits, *(limit for packet in ordered for limit in packet.limits)]
     }
     alerts = tuple(sorted(kept, key=lambda alert: (alert.mjd, alert.candid)))
-    flags = tuple(flag for alert in alerts if (flag := _odd_time(alert)))
-    return AlertSequence(oid, source, alerts, tuple(visits[key] for key in sorted(visits)), flags=flags)
+    return AlertSequence(oid, source, alerts, tuple(visits[key] for key in sorted(visits)), flags=_odd_times(alerts))
 
 
 def _identities(alert: Alert) -> tuple[object, ...]:
@@ -102,14 +101,20 @@ def candid_mjd(alert_oid: str, candid: str) -> float | None:
     return FIRST_NIGHT_MJD + int(candid) / 1e15
 
 
-def _odd_time(alert: Alert) -> str | None:
-    """Say so where the record's `jd` tells another time than the candid."""
+def _odd_times(alerts: tuple[Alert, ...]) -> tuple[str, ...]:
+    """Say in one line which records' `jd` contradict their candid, and which time is used."""
+    odd = [alert for alert in alerts if _lateness(alert) > ODD_DAYS]
+    kept = [alert.candid for alert in odd if alert.mjd != candid_mjd(alert.oid, alert.candid)]
+    mended = len(odd) - len(kept)
+    said = []
+    if mended:
+        said.append(f"the jd of {mended} earlier detections contradicts their candid; the candid's time is used")
+    if kept:
+        worst = max(_lateness(alert) for alert in odd if alert.candid in kept)
+        said.append(f"the jd of {', '.join(kept)} is up to {worst:.2f} d off the time in its candid; jd is used")
+    return tuple(said)
+
+
+def _lateness(alert: Alert) -> float:
     stated, jd = candid_mjd(alert.oid, alert.candid), alert.value("jd")
-    late = jd - JD_TO_MJD - stated if stated is not None else 0.0
-    if not abs(late) > ODD_DAYS:
-        return None
-    kept = "candid" if alert.mjd == stated else "packet"
-    return (
-        f"detection {alert.candid}: jd is {abs(late):.2f} d {'after' if late > 0 else 'before'} "
-        f"the time in its candid; the {kept}'s is used"
-    )
+    return abs(jd - JD_TO_MJD - stated) if stated is not None else 0.0

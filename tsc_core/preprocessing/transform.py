@@ -1,0 +1,209 @@
+"""Scaling of stamps and metadata, fitted on training data only (paper, Sec. 2; choices 4-8 of our notes)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsc_core.alerts import Alert, AllWise, Example
+from tsc_core.config import PreprocessConfig, from_dict, to_dict
+from tsc_core.features import (
+    COLOURS,
+    FEATURES,
+    LIMITLESS,
+    Limit,
+    lookup,
+    read_colours,
+    read_dynamic,
+    read_static,
+    time_differences,
+)
+from tsc_core.survey import ZTF
+
+TIME_DIFFERENCE = "time_difference"  # days since the previous detection, last column of the dynamic features
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """Clip limits and standardisation of a group of features.
+
+    Attributes
+    ----------
+    names : tuple of str
+    low, high, mean, std : ndarray (F,), float64
+        In the features' units; `std` is 1 where the training set did not vary.
+    """
+
+    names: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def fit(cls, names: tuple[str, ...], limits: list[tuple[Limit, Limit]], values: np.ndarray) -> Scale:
+        """Fit on raw values (N, F); NaN is ignored, a column without any value is centred on 0."""
+        columns = [column[np.isfinite(column)] for column in values.T]
+        bounds = [_bounds(column, limit) for column, limit in zip(columns, limits, strict=True)]
+        clipped = [np.clip(column, *bound) for column, bound in zip(columns, bounds, strict=True)]
+        mean = np.array([column.mean() if len(column) else 0.0 for column in clipped])
+        std = np.array([column.std() if len(column) else 1.0 for column in clipped])
+        low, high = (np.array([bound[side] for bound in bounds]) for side in (0, 1))
+        return cls(names, low, high, mean, np.where(std > 1e-9 * (1 + np.abs(mean)), std, 1.0))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Clip and standardise (..., F); NaN takes the training mean, which is 0. float32."""
+        scaled = (np.clip(values, self.low, self.high) - self.mean) / self.std
+        return np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32)
+
+    def to_dict(self) -> dict:
+        """Plain JSON values; float64 survives the round trip exactly."""
+        arrays = {key: getattr(self, key).tolist() for key in ("low", "high", "mean", "std")}
+        return {"names": list(self.names), **arrays}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Scale:
+        """The inverse of `to_dict`; raises `ValueError` where lengths disagree or numbers are not finite."""
+        names = tuple(values["names"])
+        arrays = [np.array(values[key], dtype=np.float64) for key in ("low", "high", "mean", "std")]
+        if any(array.shape != (len(names),) or not np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"scale of {', '.join(names)}: needs {len(names)} finite numbers in each list")
+        return cls(names, *arrays)
+
+
+def _bounds(column: np.ndarray, limits: tuple[Limit, Limit]) -> tuple[float, float]:
+    """Numbers for the table's limits; "min" and "max" are those of the training values."""
+    extremes = (column.min(), column.max()) if len(column) else (0.0, 0.0)
+    low, high = (extremes[side] if isinstance(limits[side], str) else limits[side] for side in (0, 1))
+    return float(low), float(max(low, high))
+
+
+def scale_stamps(alerts: tuple[Alert, ...], config: PreprocessConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps min-max scaled to [0, 1] by the limits of their central crop, NaN as 0.
+
+    Returns
+    -------
+    stamps : ndarray (A, C, H, W), float32
+        All zeros for an alert without stamps.
+    has_stamps : ndarray (A,), bool
+    """
+    side, has = ZTF.stamp_size, np.array([alert.has_stamps for alert in alerts], dtype=bool)
+    stamps = np.zeros((len(alerts), len(config.channels), side, side), dtype=np.float32)
+    if not has.any():
+        return stamps, has
+    raw = np.stack([[a.stamps.channel(name) for name in config.channels] for a in alerts if a.has_stamps])
+    low, high = _crop_limits(raw, config.crop)  # (A', C, 1, 1)
+    if config.scaling == "sequence":
+        low, high = _shared_limits(low, high, np.array([a.fid for a in alerts if a.has_stamps]))
+    spread = high - low
+    scaled = (raw - low) / np.where(spread > 0, spread, 1.0)
+    stamps[has] = np.clip(np.where(np.isfinite(scaled), scaled, 0.0), 0.0, 1.0)
+    return stamps, has
+
+
+def _crop_limits(raw: np.ndarray, crop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest finite pixel of the central crop of each stamp, (A, C, 1, 1); 0, 0 where none is finite."""
+    edge = (raw.shape[-1] - crop) // 2
+    centre = raw[..., edge : edge + crop, edge : edge + crop]
+    finite = np.isfinite(centre)
+    low = np.where(finite, centre, np.inf).min((-2, -1), keepdims=True)
+    high = np.where(finite, centre, -np.inf).max((-2, -1), keepdims=True)
+    known = np.isfinite(low)
+    return np.where(known, low, 0.0).astype(np.float32), np.where(known, high, 0.0).astype(np.float32)
+
+
+def _shared_limits(low: np.ndarray, high: np.ndarray, fids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Limits common to the stamps of one band, so that brightening along the sequence survives."""
+    low, high = low.copy(), high.copy()
+    for fid in np.unique(fids):
+        same = fids == fid
+        low[same], high[same] = low[same].min(0, keepdims=True), high[same].max(0, keepdims=True)
+    return low, high
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preprocessor:
+    """Alerts of one object to one `Example`: the only way from alerts to arrays.
+
+    Attributes
+    ----------
+    config : PreprocessConfig
+    dynamic, static, allwise : Scale
+        Fitted on training data; `dynamic` ends with the time difference.
+    """
+
+    config: PreprocessConfig
+    dynamic: Scale
+    static: Scale
+    allwise: Scale
+
+    @classmethod
+    def fit(cls, config: PreprocessConfig, objects: Iterable[tuple[tuple[Alert, ...], AllWise | None]]) -> Preprocessor:
+        """Fit clip limits, means and deviations on the alerts and cross-matches of training objects.
+
+        Raises
+        ------
+        ValueError
+            Without a single object.
+        """
+        known = [(alerts, allwise) for alerts, allwise in objects if alerts]
+        if not known:
+            raise ValueError("no training objects to fit the preprocessor on")
+        dynamic, static = lookup(config.dynamic, "dynamic"), lookup(config.static, "static")
+        rows = np.concatenate([_dynamic(alerts, config) for alerts, _ in known])
+        limits = [*((f.low, f.high) for f in dynamic), LIMITLESS]
+        return cls(
+            config,
+            Scale.fit((*config.dynamic, TIME_DIFFERENCE), limits, rows),
+            Scale.fit(
+                config.static,
+                [(f.low, f.high) for f in static],
+                np.stack([read_static(alerts, static) for alerts, _ in known]),
+            ),
+            Scale.fit(COLOURS, [LIMITLESS] * 3, np.stack([read_colours(allwise) for _, allwise in known])),
+        )
+
+    def __call__(self, alerts: tuple[Alert, ...], allwise: AllWise | None = None, label: int = -1) -> Example:
+        """One example from the alerts a model is to see (A of them, ascending in time).
+
+        Missing metadata take the training mean; missing colours too, and the flag, last of `Example.allwise`,
+        is then 1. Raises `ValueError` without alerts.
+        """
+        if not alerts:
+            raise ValueError("an example needs at least one alert")
+        config = self.config
+        stamps, has_stamps = scale_stamps(alerts, config)
+        colours = read_colours(allwise if config.allwise else None)
+        flag = np.float32(not np.isfinite(colours).all())
+        return Example(
+            stamps,
+            has_stamps,
+            self.dynamic(_dynamic(alerts, config)),
+            self.static(read_static(alerts, lookup(config.static, "static"))),
+            np.append(self.allwise(colours), flag),
+            label,
+        )
+
+    def to_dict(self) -> dict:
+        """Plain JSON values."""
+        scales = {name: getattr(self, name).to_dict() for name in ("dynamic", "static", "allwise")}
+        return {"config": to_dict(self.config), **scales}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Preprocessor:
+        """The inverse of `to_dict`; raises `ValueError` where names and configuration disagree."""
+        config = from_dict(values["config"], PreprocessConfig)
+        scales = {name: Scale.from_dict(values[name]) for name in ("dynamic", "static", "allwise")}
+        expected = {"dynamic": (*config.dynamic, TIME_DIFFERENCE), "static": config.static, "allwise": COLOURS}
+        for name, scale in scales.items():
+            if scale.names != expected[name] or set(config.dynamic + config.static) - set(FEATURES):
+                raise ValueError(f"statistics of {name} are of {scale.names}, the configuration has {expected[name]}")
+        return cls(config, **scales)
+
+
+def _dynamic(alerts: tuple[Alert, ...], config: PreprocessConfig) -> np.ndarray:
+    """Raw dynamic features with the time difference last, (A, D + 1)."""
+    values = read_dynamic(alerts, lookup(config.dynamic, "dynamic"))
+    return np.column_stack([values, time_differences(alerts)])
