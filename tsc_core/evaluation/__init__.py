@@ -1,0 +1,1 @@
+"""How good a model is: metrics by name, with their intervals, and figures."""

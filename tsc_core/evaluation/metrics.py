@@ -1,0 +1,171 @@
+"""Metrics of a classifier, returned by name; every accuracy with its n and an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95  # of every interval here
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts (K, K): rows true, columns predicted (the most probable class).
+
+    Parameters
+    ----------
+    labels : ndarray (N,), int
+        Indices of true classes.
+    probabilities : ndarray (N, K)
+    """
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes), dtype=int)
+    np.add.at(counts, (labels, probabilities.argmax(1)), 1)
+    return counts
+
+
+def accuracy(counts: np.ndarray) -> float:
+    """Share of objects on the diagonal of a confusion matrix, NaN without objects."""
+    return float(np.trace(counts) / counts.sum()) if counts.sum() else float("nan")
+
+
+def recalls(counts: np.ndarray) -> np.ndarray:
+    """Share found of each true class, (K,); NaN for a class without objects."""
+    totals = counts.sum(1)
+    return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
+
+
+def balanced_accuracy(counts: np.ndarray) -> float:
+    """Mean recall over the classes that have objects, NaN if none has."""
+    found = recalls(counts)
+    return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
+
+
+def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of a proportion; (0, 1) without trials."""
+    if total == 0:
+        return 0.0, 1.0
+    interval = stats.binomtest(int(successes), int(total)).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of the top probability, weighted by count."""
+    if len(labels) == 0:
+        return float("nan")
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    weight = np.bincount(place, minlength=bins)
+    gap = np.bincount(place, correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / weight.sum())
+
+
+def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance of the probabilities from the true class's unit vector, 0 to 2."""
+    if len(labels) == 0:
+        return float("nan")
+    return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean())
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean negative log probability of the true class, nats."""
+    chosen = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(labels) else float("nan")
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> list[list[dict]]:
+    """For each class, the bins of its probability that have objects: mean probability, frequency, n and interval."""
+    curves = []
+    for k in range(probabilities.shape[1]):
+        place = np.minimum((probabilities[:, k] * bins).astype(int), bins - 1)
+        curves.append([_bin(probabilities[place == b, k], labels[place == b] == k) for b in np.unique(place)])
+    return curves
+
+
+def _bin(probability: np.ndarray, hit: np.ndarray) -> dict:
+    low, high = wilson(int(hit.sum()), len(hit))
+    return {
+        "probability": float(probability.mean()),
+        "frequency": float(hit.mean()),
+        "n": len(hit),
+        "low": low,
+        "high": high,
+    }
+
+
+def bootstrap(
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of `metric(labels, probabilities)`, objects drawn with replacement within each class."""
+    if len(labels) == 0:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(labels == k) for k in np.unique(labels)]
+    values = []
+    for _ in range(draws):
+        chosen = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        values.append(metric(labels[chosen], probabilities[chosen]))
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def precision_at(counts: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Precision of each class, (K,), were the true classes as frequent as `rates` (K,), which sum to 1."""
+    totals = counts.sum(1, keepdims=True)
+    rows = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)  # P(predicted | true)
+    mass = rows * np.asarray(rates)[:, None]
+    return np.divide(np.diag(mass), mass.sum(0), out=np.full(len(counts), np.nan), where=mass.sum(0) > 0)
+
+
+def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict:
+    """All that a report says of one model on N labelled objects, as plain JSON values.
+
+    Parameters
+    ----------
+    labels : ndarray (N,), int
+        Indices into `classes`.
+    probabilities : ndarray (N, K)
+    classes : sequence of str
+
+    Returns
+    -------
+    dict
+        objects, classes, confusion, accuracy, balanced_accuracy (with `_interval`), ece, brier, log_loss, and recall
+        by class with its Wilson interval. NaN is given as None.
+    """
+    counts = confusion(labels, probabilities)
+    per_class = {}
+    for k, name in enumerate(classes):
+        total = int(counts[k].sum())
+        low, high = wilson(counts[k, k], total)
+        per_class[name] = {
+            "value": _plain(counts[k, k] / total if total else None),
+            "low": low,
+            "high": high,
+            "n": total,
+        }
+    hit_low, hit_high = wilson(np.trace(counts), counts.sum())
+    interval = bootstrap(lambda y, p: balanced_accuracy(confusion(y, p)), labels, probabilities, draws=400)
+    return {
+        "objects": len(labels),
+        "classes": list(classes),
+        "confusion": counts.tolist(),
+        "accuracy": _plain(accuracy(counts)),
+        "accuracy_interval": [hit_low, hit_high],
+        "balanced_accuracy": _plain(balanced_accuracy(counts)),
+        "balanced_accuracy_interval": [_plain(x) for x in interval],
+        "ece": _plain(expected_calibration_error(labels, probabilities)),
+        "brier": _plain(brier(labels, probabilities)),
+        "log_loss": _plain(log_loss(labels, probabilities)),
+        "recall": per_class,
+    }
+
+
+def _plain(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

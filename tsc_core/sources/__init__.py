@@ -1,0 +1,28 @@
+"""Where alerts come from. `open_source` turns what a person writes after `--source` into a `Source`."""
+
+from __future__ import annotations
+
+from tsc_core.sources.base import BadPacket, ObjectNotFound, Packet, Source, SourceError, merge
+
+__all__ = ["BadPacket", "ObjectNotFound", "Packet", "Source", "SourceError", "merge", "open_source"]
+
+
+def open_source(spec: str) -> Source:
+    """Open "demo", "alerce", or a path to packets (a file, a folder, a tar or tar.gz).
+
+    Raises
+    ------
+    SourceError
+        For a path that does not exist.
+    """
+    if spec == "demo":
+        from tsc_core.sources.demo import demo_source
+
+        return demo_source()
+    if spec == "alerce":
+        from tsc_core.sources.alerce import AlerceSource
+
+        return AlerceSource()
+    from tsc_core.sources.packets import PacketSource
+
+    return PacketSource(spec)
