@@ -1,0 +1,172 @@
+"""The checkpoint: a folder that predicts alone, of JSON and safetensors. Never a pickle, never code.
+
+``bundle.json``  configuration, fitted preprocessor, calibration, card (training data, provenance)
+``weights.safetensors``  weights of one model, or of the members of a small ensemble
+``metrics.json``, ``card.md``  written by the command that evaluates the bundle; not needed to predict
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
+from tsc_core.models import build_model
+from tsc_core.preprocessing import Preprocessor
+
+FORMAT = 1
+ENCODER = "coder.encoder."  # where a model keeps what turns stamps into codes
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+class BundleError(ValueError):
+    """A folder that is no usable bundle; the message says what was found and what was needed."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained classifier with all that it needs to predict.
+
+    Attributes
+    ----------
+    name : str
+    config : RunConfig
+        As trained.
+    preprocessor : Preprocessor
+        Fitted on the training split.
+    members : tuple of nn.Module
+        One model, or several whose probabilities are averaged; they share one encoder.
+    temperatures : Mapping of int to float
+        Divides the logits after n detections; 1 where absent.
+    card : dict
+        Training data and provenance, plain JSON values.
+    """
+
+    name: str
+    config: RunConfig
+    preprocessor: Preprocessor
+    members: tuple[nn.Module, ...]
+    temperatures: Mapping[int, float] = field(default_factory=dict)
+    card: dict = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.config.model.classes
+
+    @property
+    def model(self) -> nn.Module:
+        """The first member."""
+        return self.members[0]
+
+    @cached_property
+    def encoder_key(self) -> str | None:
+        """Equal for bundles whose codes of a stamp are equal; None without images."""
+        if not self.config.model.images:
+            return None
+        stamps = (self.config.preprocess.channels, self.config.preprocess.crop, self.config.model.encoder)
+        digest = hashlib.sha256(repr((stamps, self.config.preprocess.scaling)).encode())
+        for name, tensor in sorted(encoder_state(self.model).items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def encoder_state(model: nn.Module) -> dict[str, Tensor]:
+    """The part of a model's state that turns stamps into codes."""
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith(ENCODER)}
+
+
+def save_bundle(bundle: Bundle, path: str | Path) -> Path:
+    """Write a bundle folder; a reader never sees half of one, since `bundle.json` comes last.
+
+    Raises
+    ------
+    BundleError
+        Where members have encoders of their own: their codes could not be shared.
+    """
+    _check_encoders(bundle.members)
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {}
+    for i, member in enumerate(bundle.members):
+        for name, tensor in member.state_dict().items():
+            first = state.get(f"0.{name}")
+            if first is None or not torch.equal(first, tensor):  # what members share is stored once
+                state[f"{i}.{name}"] = tensor.detach().contiguous().clone()
+    description = {
+        "format": FORMAT,
+        "name": bundle.name,
+        "config": to_dict(bundle.config),
+        "preprocessor": bundle.preprocessor.to_dict(),
+        "members": len(bundle.members),
+        "temperatures": {str(n): value for n, value in bundle.temperatures.items()},
+        "card": bundle.card,
+    }
+    _replace(folder / "weights.safetensors", save(state))
+    _replace(folder / "bundle.json", json.dumps(description, indent=1, allow_nan=False).encode())
+    return folder
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a bundle folder; the models are in evaluation mode.
+
+    Raises
+    ------
+    BundleError
+        Where a file is missing or broken, the format is newer, or weights and configuration disagree.
+    """
+    folder = Path(path)
+    try:
+        found = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise BundleError(f"format {found['format']}, this version reads {FORMAT}")
+        config = from_dict(found["config"], RunConfig)
+        preprocessor = Preprocessor.from_dict(found["preprocessor"])
+        temperatures = {int(n): float(value) for n, value in found["temperatures"].items()}
+        if not all(math.isfinite(value) and value > 0 for value in temperatures.values()):
+            raise BundleError("temperatures need to be positive")
+        members = _members(config, load_file(folder / "weights.safetensors"), int(found["members"]))
+        return Bundle(str(found["name"]), config, preprocessor, members, temperatures, found["card"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
+        raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None
+
+
+def _members(config: RunConfig, state: Mapping[str, Tensor], count: int) -> tuple[nn.Module, ...]:
+    if not 1 <= count <= 64:
+        raise BundleError(f"{count} members: needs 1 to 64")
+    members = []
+    for i in range(count):
+        model = build_model(config.model, config.preprocess)
+        names = model.state_dict()
+        model.load_state_dict({name: state.get(f"{i}.{name}", state[f"0.{name}"]) for name in names})
+        members.append(model.eval().requires_grad_(False))
+    _check_encoders(members)
+    return tuple(members)
+
+
+def _check_encoders(members: Sequence[nn.Module]) -> None:
+    first = encoder_state(members[0])
+    for member in members[1:]:
+        if any(not torch.equal(tensor, first[name]) for name, tensor in encoder_state(member).items()):
+            raise BundleError("the members of a bundle need to share one encoder")
+
+
+def shipped(folder: str | Path = CHECKPOINTS) -> dict[str, Path]:
+    """Bundles in a folder by name, without loading them."""
+    return {path.parent.name: path.parent for path in sorted(Path(folder).glob("*/bundle.json"))}

@@ -1,0 +1,58 @@
+"""`tsc classify`: class probabilities after each detection."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from tsc_core.cli import DONE, FAILED, USAGE
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("classify", help="class probabilities after each detection of an object")
+    parser.add_argument("oids", nargs="*", metavar="OID", help="object ids; none: every object that the source lists")
+    parser.add_argument("--source", default="demo", help="demo, alerce, or a path to packets (default: demo)")
+    parser.add_argument(
+        "--window", choices=("first", "last"), default="first", help="which detections (default: first)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per id, one a line")
+    parser.add_argument("--bundle", action="append", metavar="NAME", help="use these bundles only (see `tsc models`)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tsc_core.inference.predictor import Predictor
+    from tsc_core.inference.results import as_text, failed
+    from tsc_core.sources import SourceError, open_source
+
+    try:
+        predictor = Predictor.shipped(args.bundle)
+    except ValueError as error:
+        print(f"tsc classify: {error}", file=sys.stderr)
+        return USAGE
+    try:
+        source = open_source(args.source)
+        lines = (classify_one(predictor, source, oid, args.window) for oid in args.oids or source.oids())
+    except SourceError as error:
+        source, lines = None, (failed(oid, args.source, str(error)) for oid in args.oids)
+        print(f"tsc classify: {error}", file=sys.stderr)
+    failures = 0
+    for line in lines:
+        failures += line["error"] is not None
+        print(json.dumps(line, allow_nan=False) if args.json else as_text(line) + "\n", flush=True)
+    problems = source.problems if source else (args.source,)
+    for problem in problems if source else ():
+        print(f"tsc classify: {problem}", file=sys.stderr)
+    return FAILED if failures or problems else DONE
+
+
+def classify_one(predictor: object, source: object, oid: str, window: str) -> dict:
+    """One object's JSON line; a failure becomes its `error`, so that it never stops the others."""
+    from tsc_core.inference.results import as_json, failed
+    from tsc_core.sources import SourceError
+
+    try:
+        prediction = predictor.predict(source.fetch(oid), window)
+    except (SourceError, ValueError) as error:
+        return failed(oid, source.name, str(error))
+    return as_json(prediction, None if prediction.steps else prediction.flags[-1])

@@ -1,0 +1,54 @@
+"""`tsc models`: the bundles that ship, with their cards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from tsc_core.cli import DONE, FAILED
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("models", help="the bundles that ship, with their cards")
+    parser.add_argument("name", nargs="?", help="print the whole card of this bundle")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tsc_core.bundle import shipped
+
+    paths = shipped()
+    if args.name:
+        if args.name not in paths:
+            print(f"tsc models: no bundle {args.name!r}: there are {', '.join(paths) or 'none'}", file=sys.stderr)
+            return FAILED
+        print((paths[args.name] / "card.md").read_text(encoding="utf-8"))
+        return DONE
+    rows = [summary(path) for path in paths.values()]
+    print(json.dumps(rows, indent=1) if args.json else "\n".join(map(as_text, rows)))
+    return DONE
+
+
+def summary(path: object) -> dict:
+    """Name, kind, n, classes, size and card of a bundle folder, read without loading its weights."""
+    found = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
+    model = found["config"]["model"]
+    return {
+        "name": found["name"],
+        "kind": model["kind"],
+        "n": model["n"],
+        "classes": model["classes"],
+        "members": found["members"],
+        "megabytes": round(sum(file.stat().st_size for file in path.iterdir()) / 1e6, 2),
+        "card": found["card"],
+    }
+
+
+def as_text(row: dict) -> str:
+    """One line of the list."""
+    upto = "1 to " if row["kind"] == "unified" else ""
+    return (
+        f"{row['name']:<12} {row['kind']:<9} n = {upto}{row['n']}  {', '.join(row['classes'])}"
+        f"  ({row['members']} x, {row['megabytes']} MB)  {row['card'].get('summary', '')}"
+    )

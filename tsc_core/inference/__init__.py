@@ -1,0 +1,1 @@
+"""From a sequence of alerts to class probabilities."""

@@ -1,0 +1,180 @@
+"""Class probabilities as detections accumulate. Each stamp is encoded once, whatever number of steps uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tsc_core.alerts import Alert, AlertSequence, Batch, Detection, Example, Prediction, Step
+from tsc_core.bundle import Bundle, load_bundle, shipped
+from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
+from tsc_core.preprocessing.quality import Window
+
+Codes = dict[Hashable, Tensor]
+BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
+ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Probabilities of one step of one object: the mean (K,) and each member's (M, K)."""
+
+    n: int
+    bundle: Bundle
+    probabilities: Tensor
+    members: Tensor
+    logits: Tensor
+
+
+class Predictor:
+    """Gives probabilities after 1, 2, ... 5 detections, each from the bundle made for that number.
+
+    Parameters
+    ----------
+    bundles : iterable of Bundle
+        At most one for each n is used, the first that serves it.
+    """
+
+    def __init__(self, bundles: Iterable[Bundle]) -> None:
+        self.bundles = tuple(bundles)
+        self._serving: dict[int, Bundle] = {}
+        for bundle in self.bundles:
+            for n in serves(bundle):
+                self._serving.setdefault(n, bundle)
+
+    @classmethod
+    def shipped(cls, names: Sequence[str] | None = None) -> Predictor:
+        """The bundles that ship, or those named, in that order.
+
+        Raises
+        ------
+        ValueError
+            For a name that does not ship.
+        """
+        paths = shipped()
+        unknown = set(names or ()) - set(paths)
+        if unknown:
+            raise ValueError(f"no bundle {', '.join(sorted(unknown))}: there are {', '.join(paths) or 'none'}")
+        return cls(load_bundle(paths[name]) for name in (names or paths))
+
+    def predict(self, sequence: AlertSequence, window: Window = "first") -> Prediction:
+        """What the models say of one object, and which detections they used.
+
+        Deterministic: rotations carry no jitter, the same sequence gives the same bits.
+        """
+        selection = select_alerts(sequence, window)
+        codes: Codes = {}
+        steps = self.score([(selection, sequence)], codes)[0]
+        flags = list(sequence.flags)
+        if not selection.used:
+            flags.append("no detection can be used: " + _why_none(selection))
+        if self._bogus_twice(selection, sequence, codes):
+            steps = [scored for scored in steps if scored.n == 1]
+            flags.append(BOGUS_TWICE)
+        return Prediction(
+            sequence.oid,
+            sequence.source,
+            describe(sequence, selection),
+            tuple(_step(scored) for scored in steps),
+            sequence.allwise,
+            tuple(flags),
+        )
+
+    @torch.inference_mode()
+    def score(
+        self, objects: Sequence[tuple[Selection, AlertSequence]], codes: Codes | None = None
+    ) -> list[list[Scored]]:
+        """Every step of every object; each stamp passes each distinct encoder once, none that is in `codes`."""
+        codes = {} if codes is None else codes
+        scores: list[list[Scored]] = [[] for _ in objects]
+        for n, bundle in sorted(self._serving.items()):
+            rows = [(i, alerts) for i, (chosen, _) in enumerate(objects) if (alerts := _alerts(bundle, chosen, n))]
+            if not rows:
+                continue
+            examples = [bundle.preprocessor(alerts, objects[i][1].allwise) for i, alerts in rows]
+            batch = with_codes(bundle, examples, [alerts for _, alerts in rows], codes, n)
+            logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
+            members = (logits / bundle.temperatures.get(n, 1.0)).softmax(-1)
+            for j, (i, _) in enumerate(rows):
+                scores[i].append(Scored(n, bundle, members[:, j].mean(0), members[:, j], logits[:, j]))
+        return scores
+
+    @torch.inference_mode()
+    def _bogus_twice(self, selection: Selection, sequence: AlertSequence, codes: Codes) -> bool:
+        """The paper's rule: a five-class model calls the first and the second alert bogus."""
+        first = self._serving.get(1)
+        alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
+        if first is None or "bogus" not in first.classes or len(alerts) < 2:
+            return False
+        examples = [first.preprocessor((alert,), sequence.allwise) for alert in alerts]
+        batch = with_codes(first, examples, [(alert,) for alert in alerts], codes, n=1)
+        mean = torch.stack([member(batch).softmax(-1) for member in first.members]).mean(0)
+        return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
+
+
+def serves(bundle: Bundle) -> tuple[int, ...]:
+    """The numbers of detections a bundle is made for."""
+    n = bundle.config.model.n
+    return tuple(range(1, n + 1)) if bundle.config.model.kind == "unified" else (n,)
+
+
+def _alerts(bundle: Bundle, selection: Selection, n: int) -> tuple[Alert, ...] | None:
+    """The n detections that a bundle takes; None where there are fewer, or a stamp model would see no stamp."""
+    alerts = window_of(selection, n)
+    if alerts and bundle.config.model.kind == "stamp" and not alerts[0].has_stamps:
+        return None
+    return alerts
+
+
+def with_codes(
+    bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], codes: Codes, n: int
+) -> Batch:
+    """Collate, encoding only stamps whose code is not in `codes`, which gains the new ones."""
+    if bundle.encoder_key is None:
+        return collate(list(examples))
+    shared = bundle.config.preprocess.scaling == "stamp"  # else a stamp's scaling depends on its sequence
+
+    def key(alert: Alert) -> Hashable:
+        return (bundle.encoder_key, alert.oid, alert.candid, None if shared else n)
+
+    wanted = {
+        key(alert): stamp
+        for example, row in zip(examples, alerts, strict=True)
+        for alert, stamp in zip(row, example.stamps, strict=True)
+        if alert.has_stamps and key(alert) not in codes
+    }
+    stamps = [torch.from_numpy(stamp) for stamp in wanted.values()]
+    chunks = [torch.stack(stamps[i : i + ENCODE_AT_ONCE]) for i in range(0, len(stamps), ENCODE_AT_ONCE)]
+    encoded = [code for chunk in chunks for code in bundle.model.encode(chunk)]
+    codes.update(zip(wanted, encoded, strict=True))
+    none = torch.zeros(bundle.config.model.encoder.codes)
+    return collate(list(examples), [torch.stack([codes.get(key(alert), none) for alert in row]) for row in alerts])
+
+
+def describe(sequence: AlertSequence, selection: Selection) -> tuple[Detection, ...]:
+    """Every detection of an object, with the reason where it is not used."""
+    return tuple(
+        Detection(
+            alert.candid,
+            alert.mjd,
+            alert.fid,
+            alert.value("magpsf"),
+            alert.has_stamps,
+            alert.candid not in selection.reasons,
+            selection.reasons.get(alert.candid),
+        )
+        for alert in sequence.alerts
+    )
+
+
+def _why_none(selection: Selection) -> str:
+    return "; ".join(dict.fromkeys(selection.reasons.values())) or "the source has none"
+
+
+def _step(scored: Scored) -> Step:
+    values = dict(zip(scored.bundle.classes, scored.probabilities.double().tolist(), strict=True))
+    total = sum(values.values())
+    return Step(scored.n, scored.bundle.name, {name: value / total for name, value in values.items()})
