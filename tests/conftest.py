@@ -1,0 +1,22 @@
+"""Shared by all tests: one thread for arithmetic, a cache folder of their own, the real packets where named."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; two workers share two cores
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("TSC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def real_archive() -> Path:
+    path = os.environ.get("TSC_ALERT_ARCHIVE")
+    if not path:
+        pytest.skip("TSC_ALERT_ARCHIVE is not set: no real packets to test on")
+    return Path(path)
