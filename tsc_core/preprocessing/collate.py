@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from tsc_core.alerts import Batch, Example
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def collate(examples: list[Example], codes: list[Tensor] | None = None) -> Batch:
@@ -24,6 +27,8 @@ def collate(examples: list[Example], codes: list[Tensor] | None = None) -> Batch
     ValueError
         For an empty list.
     """
+    import torch  # here, so that choosing detections and drawing a page does not wait for it
+
     if not examples:
         raise ValueError("a batch needs at least one example")
     longest = max(len(example.has_stamps) for example in examples)
@@ -42,6 +47,8 @@ def collate(examples: list[Example], codes: list[Tensor] | None = None) -> Batch
 
 def _stack(arrays: list[np.ndarray], longest: int) -> Tensor:
     """(A_i, ...) arrays to (B, A, ...), zeros after each sequence's end."""
+    import torch
+
     out = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
     for row, array in zip(out, arrays, strict=True):
         row[: len(array)] = array

@@ -1,0 +1,20 @@
+"""The app's router: `streamlit run app.py`."""
+
+import streamlit as st
+
+from tsc_core.display.desk import desk
+
+st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=":material/flare:", layout="wide")
+desk().warm()  # loads the models while the first page is drawn
+page = st.navigation(
+    [
+        st.Page("pages/explorer.py", title="Explorer", icon=":material/flare:", default=True),
+        st.Page("pages/batch.py", title="Lists", icon=":material/checklist:"),
+        st.Page("pages/runs.py", title="Training runs", icon=":material/show_chart:"),
+        st.Page("pages/confusion.py", title="Confusion matrices", icon=":material/grid_on:"),
+        st.Page("pages/models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page("pages/about.py", title="About", icon=":material/info:"),
+    ],
+    position="top",
+)
+page.run()

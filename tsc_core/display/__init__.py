@@ -1,0 +1,1 @@
+"""What the app shows, made without Streamlit: stamps as PNG, figures, links, downloads, reports."""

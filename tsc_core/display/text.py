@@ -1,0 +1,71 @@
+"""Words on the page: times, magnitudes, captions, and foreign text made harmless."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from tsc_core.alerts import Alert
+from tsc_core.survey import ZTF
+
+MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=])")
+
+
+def plain_markdown(text: object, longest: int = 300) -> str:
+    """Foreign text such that Markdown shows it letter by letter: no link, picture, colour, formula or tag."""
+    flat = " ".join(str(text).split())
+    short = flat if len(flat) <= longest else flat[: longest - 1] + "…"
+    return _MARKDOWN.sub(r"\\\1", short)
+
+
+def plain_plotly(text: object, longest: int = 80) -> str:
+    """Foreign text for a Plotly label, which would read tags in it."""
+    return html.escape(" ".join(str(text).split())[:longest], quote=False)
+
+
+def utc(mjd: float) -> datetime | None:
+    """The instant of a modified Julian date, None where it is no date of this calendar."""
+    try:
+        return MJD_ZERO + timedelta(days=mjd)
+    except (OverflowError, ValueError):
+        return None
+
+
+def utc_text(mjd: float, form: str = "%Y-%m-%d %H:%M") -> str:
+    """A modified Julian date as UTC text, "date unknown" where it is none."""
+    moment = utc(mjd)
+    return moment.strftime(form) if moment else "date unknown"
+
+
+def band_name(fid: int) -> str:
+    """Letter of a filter id of ZTF."""
+    return ZTF.bands.get(fid, f"filter {fid}")
+
+
+def magnitude_text(alert: Alert) -> str:
+    """Magnitude of the difference with its error, e.g. "18.32 ± 0.05"."""
+    magnitude, error = alert.value("magpsf"), alert.value("sigmapsf")
+    if not math.isfinite(magnitude):
+        return "no magnitude"
+    return f"{magnitude:.2f} ± {error:.2f}" if math.isfinite(error) else f"{magnitude:.2f}"
+
+
+def days_text(days: float) -> str:
+    """Days since the first detection, e.g. "+3.2 d"; minutes and hours where that says more."""
+    if days == 0:
+        return "first"
+    if abs(days) < 1 / 24:
+        return f"{days * 1440:+.0f} min"
+    return f"{days * 24:+.1f} h" if abs(days) < 1 else f"{days:+.1f} d"
+
+
+def percent(probability: float) -> str:
+    """A probability as per cent; "no value" for NaN. Never "100" for what is less, never "0" for what is more."""
+    if not math.isfinite(probability):
+        return "no value"
+    if 0.995 <= probability < 1:
+        return ">99 %"
+    return "<1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
