@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
 from tsc_core.models import build_model
 from tsc_core.preprocessing import Preprocessor
+from tsc_core.survey import TEMPORAL_CLASSES
 
 FORMAT = 1
 ENCODER = "coder.encoder."  # where a model keeps what turns stamps into codes
@@ -48,6 +49,9 @@ class Bundle:
         One model, or several whose probabilities are averaged; they share one encoder.
     temperatures : Mapping of int to float
         Divides the logits after n detections; 1 where absent.
+    folds : Mapping of str to int
+        For each labelled object trained on, the one member that did not see it (cross-validation); empty
+        where members are not folds.
     card : dict
         Training data and provenance, plain JSON values.
     """
@@ -57,12 +61,26 @@ class Bundle:
     preprocessor: Preprocessor
     members: tuple[nn.Module, ...]
     temperatures: Mapping[int, float] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)
     card: dict = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the logits."""
         return self.config.model.classes
+
+    def classes_after(self, n: int) -> tuple[str, ...]:
+        """Class names in the order of the probabilities after n detections.
+
+        A model for any number knows five classes; from two detections on it is read for the temporal three.
+        """
+        known = set(self.classes) if n == 1 or self.config.model.kind != "unified" else set(TEMPORAL_CLASSES)
+        return tuple(name for name in self.classes if name in known)
+
+    def probabilities(self, logits: Tensor, n: int) -> Tensor:
+        """Probabilities (..., K) of `classes_after(n)` from logits (..., classes), tempered and renormalised."""
+        kept = [self.classes.index(name) for name in self.classes_after(n)]
+        return (logits[..., kept] / self.temperatures.get(n, 1.0)).softmax(-1)
 
     @property
     def model(self) -> nn.Module:
@@ -109,6 +127,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         "config": to_dict(bundle.config),
         "preprocessor": bundle.preprocessor.to_dict(),
         "members": len(bundle.members),
+        "folds": dict(bundle.folds),
         "temperatures": {str(n): value for n, value in bundle.temperatures.items()},
         "card": bundle.card,
     }
@@ -142,7 +161,10 @@ def load_bundle(path: str | Path) -> Bundle:
         if not all(math.isfinite(value) and value > 0 for value in temperatures.values()):
             raise BundleError("temperatures need to be positive")
         members = _members(config, load_file(folder / "weights.safetensors"), int(found["members"]))
-        return Bundle(str(found["name"]), config, preprocessor, members, temperatures, found["card"])
+        folds = {str(oid): int(member) for oid, member in found["folds"].items()}
+        if not set(folds.values()) <= set(range(len(members))):
+            raise BundleError(f"folds name a member beyond the {len(members)} there are")
+        return Bundle(str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
         raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None
 

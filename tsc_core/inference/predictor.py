@@ -85,9 +85,16 @@ class Predictor:
 
     @torch.inference_mode()
     def score(
-        self, objects: Sequence[tuple[Selection, AlertSequence]], codes: Codes | None = None
+        self,
+        objects: Sequence[tuple[Selection, AlertSequence]],
+        codes: Codes | None = None,
+        *,
+        held_out: bool = False,
     ) -> list[list[Scored]]:
-        """Every step of every object; each stamp passes each distinct encoder once, none that is in `codes`."""
+        """Every step of every object; each stamp passes each distinct encoder once, none that is in `codes`.
+
+        With `held_out`, an object that a bundle was trained on is scored by the member that did not see it.
+        """
         codes = {} if codes is None else codes
         scores: list[list[Scored]] = [[] for _ in objects]
         for n, bundle in sorted(self._serving.items()):
@@ -97,9 +104,11 @@ class Predictor:
             examples = [bundle.preprocessor(alerts, objects[i][1].allwise) for i, alerts in rows]
             batch = with_codes(bundle, examples, [alerts for _, alerts in rows], codes, n)
             logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
-            members = (logits / bundle.temperatures.get(n, 1.0)).softmax(-1)
+            members = bundle.probabilities(logits, n)
             for j, (i, _) in enumerate(rows):
-                scores[i].append(Scored(n, bundle, members[:, j].mean(0), members[:, j], logits[:, j]))
+                unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
+                voting = slice(None) if unseen is None else slice(unseen, unseen + 1)
+                scores[i].append(Scored(n, bundle, members[voting, j].mean(0), members[voting, j], logits[voting, j]))
         return scores
 
     @torch.inference_mode()
@@ -175,6 +184,6 @@ def _why_none(selection: Selection) -> str:
 
 
 def _step(scored: Scored) -> Step:
-    values = dict(zip(scored.bundle.classes, scored.probabilities.double().tolist(), strict=True))
+    values = dict(zip(scored.bundle.classes_after(scored.n), scored.probabilities.double().tolist(), strict=True))
     total = sum(values.values())
     return Step(scored.n, scored.bundle.name, {name: value / total for name, value in values.items()})

@@ -1,0 +1,83 @@
+"""`tsc evaluate`: how good the shipped bundles are on labelled packets, per number of detections."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from tsc_core.cli import DONE, FAILED, USAGE
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("evaluate", help="accuracy of the shipped bundles on labelled packets")
+    parser.add_argument("--source", required=True, help="demo, alerce, or a path to packets")
+    parser.add_argument("--labels", required=True, type=Path, help="CSV with the columns oid (or objectId) and label")
+    parser.add_argument(
+        "--window", choices=("first", "last"), default="first", help="which detections (default: first)"
+    )
+    parser.add_argument("--out", type=Path, help="write the report here as JSON (default: standard output)")
+    parser.add_argument("--objects", type=Path, help="write each object's probabilities here as CSV")
+    parser.add_argument("--bundle", action="append", metavar="NAME", help="use these bundles only (see `tsc models`)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from tsc_core.data.labels import LabelError, read_labels
+    from tsc_core.inference.bulk import evaluate
+    from tsc_core.inference.predictor import Predictor
+    from tsc_core.sources import SourceError, open_source
+
+    try:
+        table = read_labels(args.labels)
+        predictor = Predictor.shipped(args.bundle)
+        source = open_source(args.source)
+    except (LabelError, ValueError, SourceError, OSError) as error:
+        print(f"tsc evaluate: {error}", file=sys.stderr)
+        return USAGE
+    with tqdm(total=len(table.labels), unit="object", file=sys.stderr, disable=None) as bar:
+        found = evaluate(predictor, source, table.labels, args.window, bar.update)
+    report = {"source": source.name, "labels": args.labels.name, **found.report()}
+    text = json.dumps(report, indent=1, allow_nan=False)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+        print(as_text(report))
+    else:
+        print(text)
+    if args.objects:
+        write_objects(args.objects, found)
+    problems = (*table.problems, *source.problems)
+    for problem in problems:
+        print(f"tsc evaluate: {problem}", file=sys.stderr)
+    return FAILED if problems or not found.rows else DONE
+
+
+def write_objects(path: Path, found: object) -> None:
+    """One row for each object and n: label, and the probability of each class (empty where the model lacks it)."""
+    names = list(dict.fromkeys(name for classes in found.classes.values() for name in classes))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["oid", "n", "model", "label", *names])
+        writer.writeheader()
+        for n, rows in sorted(found.rows.items()):
+            for oid, label, probabilities in rows:
+                values = dict(zip(found.classes[n], (f"{p:.6f}" for p in probabilities), strict=True))
+                writer.writerow({"oid": oid, "n": n, "model": found.models[n], "label": label, **values})
+
+
+def as_text(report: dict) -> str:
+    """The report for a person: one line for each n, then what was skipped."""
+    lines = [f"{report['source']} ({report['origin'] or 'nothing scored'}), window {report['window']}"]
+    for n, found in report["n"].items():
+        low, high = (x if x is not None else float("nan") for x in found["balanced_accuracy_interval"])
+        recall = "  ".join(
+            f"{name} {value['value']:.3f} ({value['n']})" for name, value in found["recall"].items() if value["n"]
+        )
+        lines.append(
+            f"n = {n}: balanced accuracy {found['balanced_accuracy']:.3f} [{low:.3f}-{high:.3f}]  "
+            f"accuracy {found['accuracy']:.3f}  ECE {found['ece']:.3f}  {found['objects']} objects  "
+            f"recall {recall}  [{found['model']}]"
+        )
+    return "\n".join([*lines, *(f"skipped {count}: {reason}" for reason, count in report["skipped"].items())])

@@ -1,0 +1,120 @@
+"""Many objects at once: a labelled archive to a report of how good the bundles are on it, per n."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from tsc_core.alerts import AlertSequence
+from tsc_core.evaluation.metrics import summarise
+from tsc_core.inference.predictor import Predictor, Scored
+from tsc_core.preprocessing import Selection, select_alerts
+from tsc_core.preprocessing.quality import Window
+from tsc_core.sources import Source, SourceError
+from tsc_core.survey import is_made
+
+AT_ONCE = 64  # objects held in memory and scored together
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What was found for the labelled objects of one source.
+
+    Attributes
+    ----------
+    rows : dict of int to list of (oid, label, probabilities (K,))
+        For each n, the objects scored.
+    classes : dict of int to tuple of str
+        Order of the probabilities for each n.
+    skipped : Counter of str
+        Objects left out, by reason.
+    """
+
+    window: Window
+    rows: dict[int, list[tuple[str, str, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
+    classes: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    models: dict[int, str] = field(default_factory=dict)
+    skipped: Counter = field(default_factory=Counter)
+
+    def report(self) -> dict:
+        """The public report: metrics for each n, and what was skipped."""
+        origins = {"simulated" if is_made(oid) else "real" for rows in self.rows.values() for oid, _, _ in rows}
+        return {
+            "window": self.window,
+            "origin": " and ".join(sorted(origins)) or None,
+            "n": {str(n): {"model": self.models[n], **self._summary(n)} for n in sorted(self.rows)},
+            "skipped": dict(self.skipped.most_common()),
+        }
+
+    def _summary(self, n: int) -> dict:
+        classes, rows = self.classes[n], self.rows[n]
+        labels = np.array([classes.index(label) for _, label, _ in rows])
+        return summarise(labels, np.stack([probabilities for _, _, probabilities in rows]), classes)
+
+
+def evaluate(
+    predictor: Predictor,
+    source: Source,
+    labels: Mapping[str, str],
+    window: Window = "first",
+    progress: Callable[[int], object] = lambda count: None,
+) -> Evaluation:
+    """Score every labelled object of a source.
+
+    An object that was in a bundle's training set is scored by the members that did not see it.
+
+    Parameters
+    ----------
+    labels : Mapping of oid to class
+    progress : callable
+        Told how many more objects are done.
+    """
+    found = Evaluation(window)
+    for group in _groups(_read(source, labels, window, found), AT_ONCE):
+        for (_, sequence), scores in zip(group, predictor.score(group, held_out=True), strict=True):
+            _enter(found, sequence, labels[sequence.oid], scores)
+        progress(len(group))
+    return found
+
+
+def _read(
+    source: Source, labels: Mapping[str, str], window: Window, found: Evaluation
+) -> Iterator[tuple[Selection, AlertSequence]]:
+    listed = set(source.oids())
+    for oid, label in labels.items():
+        if not label:
+            found.skipped["no label"] += 1
+        elif listed and oid not in listed:
+            found.skipped["not in the source"] += 1
+        else:
+            try:
+                sequence = source.fetch(oid)
+            except (SourceError, ValueError) as error:
+                found.skipped[f"not read: {type(error).__name__}"] += 1
+                continue
+            selection = select_alerts(sequence, window)
+            if selection.used:
+                yield selection, sequence
+            else:
+                found.skipped["no detection can be used"] += 1
+
+
+def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[Scored]) -> None:
+    """Note each step; a label that the step's model does not know is left out and counted."""
+    for scored in scores:
+        classes = scored.bundle.classes_after(scored.n)
+        found.classes[scored.n], found.models[scored.n] = classes, scored.bundle.name
+        if label in classes:
+            found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
+        else:
+            found.skipped[f"n={scored.n}: label {label} is not among {', '.join(classes)}"] += 1
+
+
+def _groups(items: Iterable, size: int) -> Iterator[list]:
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
