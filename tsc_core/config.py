@@ -181,6 +181,10 @@ class TrainConfig:
         Probability to hide the stamps of a detection, or the cross-match of an object, during training.
     frozen_encoder : str or None
         A bundle whose encoder is taken over and not trained; its codes are computed once.
+    patience : int
+        Stop after so many validations without a new best; 0: never.
+    precision : {"float32", "bfloat16"}
+        Of the matrix products in training; weights stay float32.
     """
 
     seed: int = 0
@@ -197,6 +201,7 @@ class TrainConfig:
     drop_allwise: float = 0.0
     frozen_encoder: str | None = None
     patience: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("iterations", "evaluate_every", "batch_size"):

@@ -1,0 +1,1 @@
+"""From a dataset to bundles: one run, and the experiments of the paper."""
