@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+import zlib
 
 import fastavro
 import numpy as np
@@ -143,7 +144,7 @@ def make_object(oid, mjds=(58300.2, 58303.3, 58306.2, 58309.4, 58312.3), bands=(
     """{candid: packet bytes} of one object with one packet per time, each carrying what came before it."""
     packets, history = {}, [prv_limit(mjds[0] - 3.0)]
     for place, mjd in enumerate(mjds):
-        fid, candid = bands[place % len(bands)], candid_of(mjd)
+        fid, candid = bands[place % len(bands)], candid_of(mjd, tail=zlib.crc32(oid.encode()) % 10**6)
         magpsf = 18.0 + 0.1 * place
         packets[str(candid)] = make_packet(
             oid, mjd, candid, fid=fid, history=[entry for entry in history if entry["jd"] > mjd + JD_TO_MJD - 30],

@@ -189,12 +189,13 @@ class Session(requests.Session):
 
     Parameters
     ----------
-    limits : Limits
-    hosts : iterable of str
-        URLs whose hosts redirects may lead to.
+    limits : Limits, optional
+        `Limits.from_environment()` by default.
 
     Attributes
     ----------
+    hosts : set of (scheme, network location)
+        Where redirects may lead, besides the host asked.
     sent : int
         Requests sent so far, tries included.
     """
@@ -230,7 +231,7 @@ class Session(requests.Session):
     def within(self, until: float, max_bytes: int | None = None) -> Iterator[None]:
         """Requests of this thread end by `until` (`time.monotonic` seconds) and take at most `max_bytes`."""
         before = getattr(_active, "until", None), getattr(_active, "max_bytes", None)
-        _active.until, _active.max_bytes = until, max_bytes
+        _active.until, _active.max_bytes = min(until, before[0] or until), max_bytes or before[1]
         try:
             yield
         finally:

@@ -362,6 +362,17 @@ class PacketSource:
                 self._report(entry, error)
         return found
 
+    def raw(self, oid: str) -> dict[str, bytes]:
+        """The packets of one object as they lie in the archive: candid -> bytes of an Avro file."""
+        found = {}
+        for entry in self._index().get(check_oid(oid), ()):
+            try:
+                data = entry.read()
+                found |= {packet.alert.candid: data for packet in decode_packets(data) if packet.alert.oid == oid}
+            except BadPacket as error:
+                self._report(entry, error)
+        return found
+
     def fetch(self, oid: str) -> AlertSequence:
         """All detections of one object, with stamps where a packet has them.
 
