@@ -140,13 +140,12 @@ class Desk:
         bands = {}
         for step in scored:
             low, high = step.members.min(0).values.tolist(), step.members.max(0).values.tolist()
-            bands[step.n] = dict(zip(step.bundle.classes, zip(low, high, strict=True), strict=True))
+            bands[step.n] = dict(zip(step.bundle.classes_after(step.n), zip(low, high, strict=True), strict=True))
         return Verdict(prediction, bands)
 
     def _kept(self, group: WeakKeyDictionary[Source, Recent], source: Source) -> Recent:
         with self._lock:
             if source not in group:
-                live = source.name == "alerce"
                 group[source] = Recent(KEPT_OBJECTS, LIVE_SECONDS if source.name == "alerce" else float("inf"))
             return group[source]
 

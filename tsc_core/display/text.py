@@ -46,11 +46,11 @@ def band_name(fid: int) -> str:
 
 
 def magnitude_text(alert: Alert) -> str:
-    """Magnitude of the difference with its error, e.g. "18.32 ± 0.05"."""
+    """Magnitude of the difference with its error, e.g. "18.32±0.05"."""
     magnitude, error = alert.value("magpsf"), alert.value("sigmapsf")
     if not math.isfinite(magnitude):
         return "no magnitude"
-    return f"{magnitude:.2f} ± {error:.2f}" if math.isfinite(error) else f"{magnitude:.2f}"
+    return f"{magnitude:.2f}±{error:.2f}" if math.isfinite(error) else f"{magnitude:.2f}"
 
 
 def days_text(days: float) -> str:

@@ -1,0 +1,5 @@
+"""Lists."""
+
+import streamlit as st
+
+st.title("Lists", anchor=False)

@@ -1,0 +1,5 @@
+"""Confusion matrices."""
+
+import streamlit as st
+
+st.title("Confusion matrices", anchor=False)

@@ -1,0 +1,5 @@
+"""Training runs."""
+
+import streamlit as st
+
+st.title("Training runs", anchor=False)
