@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence, AllWise, Stamps, UpperLimit
 from tsc_core.preprocessing.quality import select_alerts
+from tsc_core.sources.allwise import mean_position
 
 FORMAT = 1
 HEADER = "dataset.json"
@@ -87,6 +88,7 @@ def encode(sequence: AlertSequence, origin: str, subclass: str | None, label_sou
         alerts.append(row)
         blobs.append(pixels)
     limits = [{"oid": sequence.oid, "mjd": x.mjd, "fid": x.fid, "diffmaglim": x.diffmaglim} for x in sequence.limits]
+    ra, dec = mean_position(sequence.alerts) or (math.nan, math.nan)
     values = {
         "oid": sequence.oid,
         "label": sequence.label,
@@ -94,8 +96,8 @@ def encode(sequence: AlertSequence, origin: str, subclass: str | None, label_sou
         "label_source": label_source,
         "origin": origin,
         "source": sequence.source,
-        "ra": _median(sequence.alerts, "ra"),
-        "dec": _median(sequence.alerts, "dec"),
+        "ra": ra,
+        "dec": dec,
         "detections": len(alerts),
         "stamped": sum(alert.has_stamps for alert in sequence.alerts),
         "usable": len(select_alerts(sequence).used),
@@ -112,12 +114,6 @@ def allwise_row(allwise: AllWise | None, asked: bool) -> dict[str, object]:
     names = (*_ALLWISE, "designation", "others")
     values = {name: getattr(found, name) for name in names}
     return {"allwise_asked": asked, "allwise_matched": allwise is not None, **values}
-
-
-def _median(alerts: Iterable[Alert], name: str) -> float:
-    """Middle value of a field over the alerts that have it (one that occurs, so no mean across 0 = 360 degrees)."""
-    known = sorted(value for alert in alerts if math.isfinite(value := alert.value(name)))
-    return known[len(known) // 2] if known else math.nan
 
 
 def _alert_row(alert: Alert, offset: int) -> tuple[dict[str, object], bytes]:

@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -56,8 +56,8 @@ class DatasetWriter:
 
     Attributes
     ----------
-    done : set of str
-        Ids of the objects that are written.
+    labels : dict of str to str or None
+        Class of each object that is written.
 
     Raises
     ------
@@ -67,16 +67,22 @@ class DatasetWriter:
 
     def __init__(self, path: str | Path, provenance: Mapping | None = None, part_objects: int = PART_OBJECTS) -> None:
         self.path = Path(path)
-        self.done: set[str] = set()
+        self.labels: dict[str, str | None] = {}
         self._part_objects = part_objects
         self._files: tuple[int, int] | None = None
-        self._open_rows: list[str] = []
+        self._open_count = 0
         with self._explained():
             self._prepare(provenance)
         for part in finished_parts(self.path):
-            self.done.update(pq.read_table(part / "objects.parquet", columns=["oid"])["oid"].to_pylist())
+            known = pq.read_table(part / "objects.parquet", columns=["oid", "label"])
+            self.labels |= zip(known["oid"].to_pylist(), known["label"].to_pylist(), strict=True)
         with self._explained():
             self._recover()
+
+    @property
+    def done(self) -> KeysView[str]:
+        """Ids of the objects that are written."""
+        return self.labels.keys()
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -120,8 +126,8 @@ class DatasetWriter:
         self._ends = 0, 0  # bytes of journal and stamps that are known to be whole
         for line, entry in _whole_lines(folder):
             self._ends = self._ends[0] + len(line), entry["end"]
-            self._open_rows.append(entry["object"]["oid"])
-        self.done.update(self._open_rows)
+            self._open_count += 1
+            self.labels[entry["object"]["oid"]] = entry["object"]["label"]
         self._roll_back()
 
     def _roll_back(self) -> None:
@@ -162,9 +168,9 @@ class DatasetWriter:
             except BaseException:
                 self._roll_back()
                 raise
-            self._open_rows.append(sequence.oid)
-            self.done.add(sequence.oid)
-            if len(self._open_rows) >= self._part_objects:
+            self._open_count += 1
+            self.labels[sequence.oid] = sequence.label
+            if self._open_count >= self._part_objects:
                 self._finish_part()
 
     def _finish_part(self) -> None:
@@ -184,7 +190,7 @@ class DatasetWriter:
     def _release(self) -> None:
         for file in self._files or ():
             os.close(file)
-        self._files, self._open_rows = None, []
+        self._files, self._open_count = None, 0
 
     # --- afterwards -------------------------------------------------------------------------------------
 
@@ -211,7 +217,7 @@ class DatasetWriter:
                 _write_table(part / "objects.parquet", "objects", rows, _pixel_bytes(table))
 
     def _flush(self) -> None:
-        if self._open_rows:
+        if self._open_count:
             with self._explained():
                 self._finish_part()
 
