@@ -39,6 +39,8 @@ class PreprocessConfig:
         Side a, in pixels, of the grid that the encoder sees.
     scaling : {"stamp", "sequence"}
         Min-max to [0, 1] for each stamp (the paper), or with limits shared by a channel's stamps of one band.
+    metadata_scaling : {"standard", "quantile"}
+        Mean 0 and deviation 1 (the paper), or mapped to a normal distribution, which tames long tails.
     dynamic, static : tuple of str
         Names from the feature table.
     allwise : bool
@@ -48,6 +50,7 @@ class PreprocessConfig:
     channels: tuple[str, ...] = ("science", "template")
     crop: int = 33
     scaling: Literal["stamp", "sequence"] = "stamp"
+    metadata_scaling: Literal["standard", "quantile"] = "standard"
     dynamic: tuple[str, ...] = DYNAMIC
     static: tuple[str, ...] = STATIC
     allwise: bool = True

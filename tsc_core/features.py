@@ -1,7 +1,7 @@
 """The metadata as data: each feature's name, unit, kind and clip limits, and how it is read from an alert.
 
-The 23 of the paper (arXiv:2405.15073, Table 3) come first; `EXTRAS` are ours. Coordinates are closed-form
-rotations of ICRS, compared with `astropy.coordinates` by the tests.
+The 23 of the paper (arXiv:2405.15073, Table 3) come first; `EXTRAS` are ours, chosen not to age with the
+survey. Coordinates are closed-form rotations of ICRS, compared with `astropy.coordinates` by the tests.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from tsc_core.alerts import Alert, AllWise
+from tsc_core.survey import ZTF
 
 Limit = float | Literal["min", "max"]
 Kind = Literal["static", "dynamic"]
@@ -60,18 +61,22 @@ PAPER = (
     *_group("static", (-1.0, 1.5), "pixel", "sharpnr"),
 )
 EXTRAS = (
-    *_group("dynamic", (0.0, 30.0), "arcsec", "distnr_arcsec"),
     *_group("dynamic", (-5.0, 10.0), "mag", "mag_minus_ref", "magap_minus_magpsf", "mag_below_limit"),
-    *_group("dynamic", (0.0, 20.0), "ratio", "elong", "seeratio", "chipsf", "sumrat"),
+    *_group("dynamic", (-2.0, 2.0), "log10 arcsec", "log_distnr"),
+    *_group("dynamic", (-2.0, 3.0), "log10", "log_chipsf", "log_scorr"),
+    *_group("dynamic", (0.0, 10.0), "ratio", "elong", "seeratio", "sumrat"),
     *_group("dynamic", (0.0, 25.0), "count", "nneg"),
-    *_group("dynamic", LIMITLESS, "flag", "is_g", "is_r"),
-    *_group("static", (-1.0, 60.0), "arcsec", "neargaia"),
-    *_group("static", (10.0, 24.0), "mag", "magnr", "ps1_r1"),
-    *_group("static", (-2.0, 4.0), "mag", "ps1_gr1", "ps1_ri1", "ps1_iz1"),
-    *_group("static", (0.0, 1.0), "fraction", "detected_fraction"),
-    *_group("static", (-90.0, 90.0), "deg", "abs_gal_lat", "abs_ecl_lat"),
+    *_group("dynamic", (0.0, 1.0), "flag", "is_g"),
+    *_group("dynamic", (-3.0, 0.0), "log10 of a fraction", "log_detected_fraction"),
+    *_group("dynamic", (-2.0, 2.3), "log10 day", "log_age"),
+    *_group("static", (-2.0, 1.8), "log10 arcsec", "log_neargaia", "log_distpsnr1"),
+    *_group("static", (10.0, 24.0), "mag", "magnr", "ps1_r1", "gaia_mag"),
+    *_group("static", (0.0, 0.5), "mag", "sigmagnr"),
+    *_group("static", (-2.0, 4.0), "mag", "ps1_gr1", "ps1_ri1", "ps1_iz1", "ref_minus_ps1", "gaia_minus_ps1"),
+    *_group("static", (0.0, 90.0), "deg", "abs_gal_lat", "abs_ecl_lat"),
 )
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in PAPER + EXTRAS}
+OURS = frozenset(feature.name for feature in EXTRAS)
 DYNAMIC = tuple(feature.name for feature in PAPER if feature.kind == "dynamic")
 STATIC = tuple(feature.name for feature in PAPER if feature.kind == "static")
 COLOURS = ("W1-W2", "W2-W3", "W3-W4")  # AllWISE, Vega mag
@@ -148,6 +153,11 @@ def _ratio(alert: Alert) -> float:
     return alert.value("ndethist") / visits if visits > 0 else math.nan
 
 
+def _log10(value: float) -> float:
+    """log10 with a floor of 0.01, so that a distance or time of 0 is a small one; NaN stays NaN."""
+    return math.log10(max(value, 0.01)) if math.isfinite(value) else math.nan
+
+
 DERIVED: dict[str, Callable[[Alert], float]] = {
     "isdiffpos": _isdiffpos,
     "non_detections": _difference("ncovhist", "ndethist"),
@@ -157,29 +167,33 @@ DERIVED: dict[str, Callable[[Alert], float]] = {
     "ecl_lat": _position(ecliptic, 1),
     "abs_gal_lat": lambda alert: abs(DERIVED["gal_lat"](alert)),
     "abs_ecl_lat": lambda alert: abs(DERIVED["ecl_lat"](alert)),
-    "distnr_arcsec": lambda alert: _known(alert, "distnr") * 1.01,
     "mag_minus_ref": _difference("magpsf", "magnr"),
     "magap_minus_magpsf": _difference("magap", "magpsf"),
     "mag_below_limit": _difference("diffmaglim", "magpsf"),
-    "elong": lambda alert: _known(alert, "elong"),
-    "seeratio": lambda alert: _known(alert, "seeratio"),
-    "chipsf": lambda alert: _known(alert, "chipsf"),
-    "sumrat": lambda alert: _known(alert, "sumrat"),
-    "magnr": lambda alert: _known(alert, "magnr"),
     "is_g": lambda alert: float(alert.fid == 1),
-    "is_r": lambda alert: float(alert.fid == 2),
+    "log_distnr": lambda alert: _log10(_known(alert, "distnr") * ZTF.pixel_arcsec),
+    "log_chipsf": lambda alert: _log10(_known(alert, "chipsf")),
+    "log_scorr": lambda alert: _log10(_known(alert, "scorr")),
+    "log_neargaia": lambda alert: _log10(_known(alert, "neargaia")),
+    "log_distpsnr1": lambda alert: _log10(_known(alert, "distpsnr1")),
+    "log_detected_fraction": lambda alert: _log10(_ratio(alert)),
+    "log_age": lambda alert: _log10(_known(alert, "jd") - _known(alert, "jdstarthist")),  # saturates at 200 d
     "ps1_r1": lambda alert: _known(alert, "srmag1"),
+    "gaia_mag": lambda alert: _known(alert, "maggaia"),
+    "ref_minus_ps1": _difference("magnr", "srmag1"),
+    "gaia_minus_ps1": _difference("maggaia", "srmag1"),
     "ps1_gr1": _difference("sgmag1", "srmag1"),
     "ps1_ri1": _difference("srmag1", "simag1"),
     "ps1_iz1": _difference("simag1", "szmag1"),
-    "detected_fraction": _ratio,
 }
 
 
 def read(alert: Alert, feature: Feature) -> float:
     """Raw value of a feature of one alert, in the feature's unit; NaN where the alert lacks it."""
     derived = DERIVED.get(feature.name)
-    return derived(alert) if derived else alert.value(feature.name)
+    if derived:
+        return derived(alert)
+    return _known(alert, feature.name) if feature.name in OURS else alert.value(feature.name)
 
 
 def read_dynamic(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:

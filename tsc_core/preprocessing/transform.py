@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from tsc_core.alerts import Alert, AllWise, Example
 from tsc_core.config import PreprocessConfig, from_dict, to_dict
@@ -25,15 +26,22 @@ from tsc_core.survey import ZTF
 TIME_DIFFERENCE = "time_difference"  # days since the previous detection, last column of the dynamic features
 
 
+QUANTILES = np.linspace(0.0, 1.0, 65)
+TAIL = 0.005  # the extreme quantiles map to the normal scores of this probability and its complement
+Knots = tuple[np.ndarray, np.ndarray]  # raw values ascending, and their normal scores
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
-    """Clip limits and standardisation of a group of features.
+    """Clip limits and scaling of a group of features.
 
     Attributes
     ----------
     names : tuple of str
     low, high, mean, std : ndarray (F,), float64
         In the features' units; `std` is 1 where the training set did not vary.
+    knots : tuple of (values, scores) or None
+        For each feature the points between which values map linearly to normal scores; None: standardise.
     """
 
     names: tuple[str, ...]
@@ -41,9 +49,12 @@ class Scale:
     high: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+    knots: tuple[Knots, ...] | None = None
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], limits: list[tuple[Limit, Limit]], values: np.ndarray) -> Scale:
+    def fit(
+        cls, names: tuple[str, ...], limits: list[tuple[Limit, Limit]], values: np.ndarray, method: str = "standard"
+    ) -> Scale:
         """Fit on raw values (N, F); NaN is ignored, a column without any value is centred on 0."""
         columns = [column[np.isfinite(column)] for column in values.T]
         bounds = [_bounds(column, limit) for column, limit in zip(columns, limits, strict=True)]
@@ -51,17 +62,23 @@ class Scale:
         mean = np.array([column.mean() if len(column) else 0.0 for column in clipped])
         std = np.array([column.std() if len(column) else 1.0 for column in clipped])
         low, high = (np.array([bound[side] for bound in bounds]) for side in (0, 1))
-        return cls(names, low, high, mean, np.where(std > 1e-9 * (1 + np.abs(mean)), std, 1.0))
+        knots = tuple(map(_normal_knots, clipped)) if method == "quantile" else None
+        return cls(names, low, high, mean, np.where(std > 1e-9 * (1 + np.abs(mean)), std, 1.0), knots)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Clip and standardise (..., F); NaN takes the training mean, which is 0. float32."""
-        scaled = (np.clip(values, self.low, self.high) - self.mean) / self.std
+        """Clip and scale (..., F); NaN becomes 0, which is the training mean (or median). float32."""
+        clipped = np.clip(values, self.low, self.high)
+        if self.knots is None:
+            scaled = (clipped - self.mean) / self.std
+        else:
+            scaled = np.stack([np.interp(clipped[..., i], *knot) for i, knot in enumerate(self.knots)], axis=-1)
         return np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32)
 
     def to_dict(self) -> dict:
         """Plain JSON values; float64 survives the round trip exactly."""
         arrays = {key: getattr(self, key).tolist() for key in ("low", "high", "mean", "std")}
-        return {"names": list(self.names), **arrays}
+        knots = None if self.knots is None else [[x.tolist(), y.tolist()] for x, y in self.knots]
+        return {"names": list(self.names), **arrays, "knots": knots}
 
     @classmethod
     def from_dict(cls, values: dict) -> Scale:
@@ -70,7 +87,21 @@ class Scale:
         arrays = [np.array(values[key], dtype=np.float64) for key in ("low", "high", "mean", "std")]
         if any(array.shape != (len(names),) or not np.isfinite(array).all() for array in arrays):
             raise ValueError(f"scale of {', '.join(names)}: needs {len(names)} finite numbers in each list")
-        return cls(names, *arrays)
+        knots = values.get("knots")
+        if knots is not None:
+            knots = tuple((np.array(x, dtype=np.float64), np.array(y, dtype=np.float64)) for x, y in knots)
+            if len(knots) != len(names) or any(len(x) != len(y) or not len(x) for x, y in knots):
+                raise ValueError(f"scale of {', '.join(names)}: needs as many knots as scores for each")
+        return cls(names, *arrays, knots)
+
+
+def _normal_knots(column: np.ndarray) -> Knots:
+    """Points that map a training column to a normal distribution; equal values share their mean score."""
+    if not len(column):
+        return np.zeros(1), np.zeros(1)
+    scores = ndtri(np.clip(QUANTILES, TAIL, 1 - TAIL))
+    values, place = np.unique(np.quantile(column, QUANTILES), return_inverse=True)
+    return values, np.bincount(place, scores) / np.bincount(place)
 
 
 def _bounds(column: np.ndarray, limits: tuple[Limit, Limit]) -> tuple[float, float]:
@@ -156,11 +187,12 @@ class Preprocessor:
         limits = [*((f.low, f.high) for f in dynamic), LIMITLESS]
         return cls(
             config,
-            Scale.fit((*config.dynamic, TIME_DIFFERENCE), limits, rows),
+            Scale.fit((*config.dynamic, TIME_DIFFERENCE), limits, rows, config.metadata_scaling),
             Scale.fit(
                 config.static,
                 [(f.low, f.high) for f in static],
                 np.stack([read_static(alerts, static) for alerts, _ in known]),
+                config.metadata_scaling,
             ),
             Scale.fit(COLOURS, [LIMITLESS] * 3, np.stack([read_colours(allwise) for _, allwise in known])),
         )
