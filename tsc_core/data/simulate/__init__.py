@@ -1,0 +1,1 @@
+"""Simulated ZTF objects: physics in, alert packets out."""

@@ -1,0 +1,133 @@
+"""What is not in the sky: faults of detector, optics and subtraction that make bogus candidates.
+
+Each returns a `Fault`: light that only the science image has, bright stars that go with it, and how badly the
+images align. Amplitudes are DN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsc_core.data.simulate.render import GRID
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fault:
+    """A detector's or pipeline's fault over the epochs of one candidate.
+
+    Attributes
+    ----------
+    extra : ndarray (A, H, W)
+        DN added to the science image only.
+    stars : tuple of (x, y, r magnitude)
+        Bright stars in both images, pixels from the candidate.
+    misalignment : float
+        Typical shift (pixel) between science and template.
+    mismatch : float
+        Typical fractional error of the matched seeing.
+    recurs : float
+        Share of visits in which it shows again.
+    """
+
+    extra: np.ndarray
+    stars: tuple[tuple[float, float, float], ...] = ()
+    misalignment: float = 0.07
+    mismatch: float = 0.02
+    recurs: float = 0.0
+
+
+def _blank(epochs: int) -> np.ndarray:
+    return np.zeros((epochs, len(GRID), len(GRID)))
+
+
+def _line(x: float, y: float, angle: float, length: float, width: float) -> np.ndarray:
+    """A streak of unit peak through (x, y), soft-edged along its length, (H, W)."""
+    across = (GRID[None, :] - x) * -math.sin(angle) + (GRID[:, None] - y) * math.cos(angle)
+    along = (GRID[None, :] - x) * math.cos(angle) + (GRID[:, None] - y) * math.sin(angle)
+    return np.exp(-0.5 * (across / width) ** 2) / (1.0 + np.exp((np.abs(along) - length / 2) / 0.3))
+
+
+def _peak(epochs: int, rng: np.random.Generator, low: float = 35.0, scale: float = 1.0) -> np.ndarray:
+    return low * np.exp(scale * np.abs(rng.standard_normal((epochs, 1, 1))))
+
+
+def cosmic_ray(epochs: int, rng: np.random.Generator) -> Fault:
+    """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
+    length = rng.exponential(1.5) + 0.3
+    track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
+    return Fault(_blank(epochs) + track * _peak(epochs, rng, 80.0))
+
+
+def diffraction_spike(epochs: int, rng: np.random.Generator) -> Fault:
+    """An arm of the spikes of a star that is far brighter than the chip holds."""
+    angle = rng.choice([0.0, math.pi / 2]) + rng.normal(0.0, 0.03)
+    away = rng.uniform(18.0, 44.0) * rng.choice([-1.0, 1.0])
+    x, y = away * math.cos(angle), away * math.sin(angle)
+    spike = _line(0.0, rng.uniform(-0.3, 0.3), angle, 200.0, rng.uniform(0.7, 1.5))
+    fall = np.exp(-np.hypot(GRID[None, :] - x, GRID[:, None] - y) / rng.uniform(20.0, 60.0))
+    image = spike * fall / max(float(fall[31, 31]), 1e-9)
+    extra = _blank(epochs) + image * _peak(epochs, rng, 30.0, 0.8)
+    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.2, 0.05, 0.25)
+
+
+def bad_subtraction(epochs: int, rng: np.random.Generator) -> Fault:
+    """A star or galaxy core that the template does not cancel: dipoles and rings."""
+    angle, offset = rng.uniform(0, 2 * math.pi), abs(rng.normal(0.0, 0.9))
+    star = (offset * math.cos(angle), offset * math.sin(angle), rng.triangular(13.6, 15.6, 18.0))
+    return Fault(_blank(epochs), (star,), rng.lognormal(math.log(0.33), 0.4), 0.08, 0.12)
+
+
+def saturated_star(epochs: int, rng: np.random.Generator) -> Fault:
+    """The core or the rim of a saturated star, with its bleeding column."""
+    angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(0.0, 9.0)
+    x, y, mag = offset * math.cos(angle), offset * math.sin(angle), rng.uniform(10.8, 13.4)
+    bleed = _line(x, y, math.pi / 2, rng.uniform(4.0, 50.0), 0.7) * rng.normal(0.0, 150.0, (epochs, 1, 1))
+    return Fault(_blank(epochs) + bleed, ((x, y, mag),), 0.25, 0.06, 0.2)
+
+
+def hot_column(epochs: int, rng: np.random.Generator) -> Fault:
+    """A bad column or row, one pixel wide, over the whole stamp or from the candidate on."""
+    image = np.zeros((len(GRID), len(GRID)))
+    middle = len(GRID) // 2
+    image[middle if rng.uniform() < 0.5 else 0 :, middle] = 1.0
+    if rng.uniform() < 0.3:
+        image[:, middle + 1] = rng.uniform(0.2, 0.9)
+    if rng.uniform() < 0.25:
+        image = image.T
+    rough = 1.0 + 0.25 * rng.standard_normal((epochs, len(GRID), len(GRID)))
+    return Fault(image * rough * _peak(epochs, rng, 40.0, 0.9), recurs=0.15)
+
+
+def ghost(epochs: int, rng: np.random.Generator) -> Fault:
+    """Light reflected between the optics: a wide faint disc whose rim passes through the candidate."""
+    radius, angle = rng.uniform(9.0, 30.0), rng.uniform(0, 2 * math.pi)
+    x, y = radius * math.cos(angle), radius * math.sin(angle)
+    distance = np.hypot(GRID[None, :] - x, GRID[:, None] - y)
+    disc = 1.0 / (1.0 + np.exp((distance - radius) / 0.8))
+    rim = np.exp(-0.5 * ((distance - radius) / 1.3) ** 2)
+    return Fault(_blank(epochs) + (0.4 * disc + rim) * _peak(epochs, rng, 25.0, 0.8), misalignment=0.15, recurs=0.03)
+
+
+def noise_peak(epochs: int, rng: np.random.Generator) -> Fault:
+    """A peak of the background that passed the threshold: a few pixels, no shape."""
+    shape = rng.uniform(0.3, 1.0, (epochs, 3, 3)) * (rng.uniform(size=(epochs, 3, 3)) < 0.6)
+    shape[:, 1, 1] = 1.0
+    extra = _blank(epochs)
+    middle = len(GRID) // 2
+    extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(epochs, rng, 26.0, 0.25)
+    return Fault(extra)
+
+
+ARTEFACTS: dict[str, Callable[[int, np.random.Generator], Fault]] = {
+    "bad subtraction": bad_subtraction,
+    "saturated star": saturated_star,
+    "diffraction spike": diffraction_spike,
+    "cosmic ray": cosmic_ray,
+    "hot column": hot_column,
+    "ghost": ghost,
+    "noise": noise_peak,
+}

@@ -1,0 +1,107 @@
+"""When ZTF looks, and through what sky: visits of a position with seeing, background, depth and zero point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsc_core.data.simulate.sky import elongation, moonlight
+
+SURVEY_START, SURVEY_END = 58194.0, 61130.0  # 2018 March 17 to 2026 March
+FASTER_SINCE = 59122.0  # 2020 October: the public survey went from three nights to two
+CLEAR_NIGHTS = 0.66
+ZERO_POINT = {1: 26.28, 2: 26.24}  # mag of 1 DN in 30 s
+GAIN, READ_NOISE = 6.2, 1.7  # electrons per DN; DN
+SATURATION = 52000.0  # DN
+DARK_SKY = {1: 92.0, 2: 165.0}  # DN per pixel in 30 s without a moon
+MOON_SKY = {1: 330.0, 2: 280.0}  # DN per pixel that a full moon adds
+SEEING = {1: 2.12, 2: 1.98}  # FWHM in pixels of 1.01 arcsec
+BELOW_GLOBAL = 0.80  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visits:
+    """Exposures that cover a position, ascending in time; every field is an array (V,).
+
+    Attributes
+    ----------
+    mjd, fid
+        Start of the exposure and filter.
+    seeing : pixel
+        FWHM of a star.
+    sky, noise : DN
+        Background level and its standard deviation per pixel.
+    zeropoint, limit : mag
+        Magnitude of 1 DN; 5-sigma limit of the difference.
+    """
+
+    mjd: np.ndarray
+    fid: np.ndarray
+    seeing: np.ndarray
+    sky: np.ndarray
+    noise: np.ndarray
+    zeropoint: np.ndarray
+    limit: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.mjd)
+
+    def pick(self, index: np.ndarray | slice) -> Visits:
+        """The visits at `index`."""
+        return Visits(*(getattr(self, name)[index] for name in self.__slots__))
+
+
+def observed_nights(ra: float, dec: float, start: float, end: float, rng: np.random.Generator) -> np.ndarray:
+    """MJD at the start of the nights in which the position is visited: cadence, season, weather."""
+    nights = np.arange(np.floor(start), np.ceil(end))
+    step = np.where(nights < FASTER_SINCE, 3, 2)
+    turn = (nights.astype(int) + int(rng.integers(6))) % step == 0
+    extra = rng.uniform(size=len(nights)) < 0.12  # other programmes pass by
+    closed = np.sin(nights / 5.7 + rng.uniform(0, 6.28)) + 0.8 * rng.standard_normal(len(nights))  # weather lasts days
+    clear = closed < np.sqrt(1.14) * 0.55  # about CLEAR_NIGHTS of all
+    return nights[(turn | extra) & clear & (elongation(ra, dec, nights) > 55.0)]
+
+
+def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.Generator) -> Visits:
+    """Visits of a position between two times, in g and r."""
+    nights = observed_nights(ra, dec, start, end, rng)
+    count = 1 + (rng.uniform(size=len(nights)) < 0.75) + (rng.uniform(size=len(nights)) < 0.08)
+    mjd = np.repeat(nights + rng.uniform(0.14, 0.42, len(nights)), count)
+    order = np.concatenate([np.arange(n) for n in count]) if len(count) else np.zeros(0)
+    mjd = mjd + order * rng.uniform(0.016, 0.11, len(mjd))  # half an hour to some hours within the night
+    first = np.repeat(rng.integers(1, 3, len(nights)), count)
+    fid = np.where(order % 2 == 0, first, 3 - first).astype(int)
+    keep = (mjd >= start) & (mjd < end)
+    return observe(mjd[keep], fid[keep], rng)
+
+
+def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator) -> Visits:
+    """The sky at given times: seeing, moon, clouds, and the depth that follows from them."""
+    count = len(mjd)
+    seeing = np.clip(_by_band(SEEING, fid) * np.exp(0.16 * rng.standard_normal(count)), 1.35, 5.0)
+    cloud = rng.exponential(0.05, count) + (rng.uniform(size=count) < 0.06) * rng.exponential(0.6, count)
+    zeropoint = _by_band(ZERO_POINT, fid) + 0.05 * rng.standard_normal(count) - cloud
+    up = rng.uniform(0.0, 1.0, count)
+    sky = _by_band(DARK_SKY, fid) * np.exp(0.18 * rng.standard_normal(count))
+    sky = sky + _by_band(MOON_SKY, fid) * moonlight(mjd) * up
+    noise = np.sqrt(sky / GAIN + READ_NOISE**2)
+    limit = limiting_magnitude(noise, seeing, zeropoint) + 0.08 * rng.standard_normal(count)
+    return Visits(mjd, fid, seeing, sky, noise, zeropoint, limit)
+
+
+def limiting_magnitude(noise: np.ndarray, seeing: np.ndarray, zeropoint: np.ndarray) -> np.ndarray:
+    """5-sigma limit (mag) for a point source: white noise (DN per pixel) under a Gaussian of that FWHM (pixels)."""
+    area = 4.0 * np.pi * (seeing / 2.355) ** 2
+    return zeropoint - 2.5 * np.log10(5.0 * noise * np.sqrt(area)) - BELOW_GLOBAL
+
+
+def coverage(ra: float, dec: float, mjd: float, rng: np.random.Generator) -> float:
+    """Expected number of visits of a position from the survey's start up to `mjd` (ZTF's ``ncovhist``)."""
+    years = max(mjd - SURVEY_START + 60.0, 1.0) / 365.25
+    season = 0.45 + 0.4 * min(1.0, (dec + 30.0) / 90.0)
+    return years * season * rng.lognormal(np.log(300.0), 0.5)
+
+
+def _by_band(table: dict[int, float], fid: np.ndarray) -> np.ndarray:
+    return np.array([table[int(band)] for band in fid], dtype=float)
