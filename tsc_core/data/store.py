@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsc_core.alerts import AlertSequence, Stamps
+from tsc_core.data.durable import pixel_bytes, read_header
 from tsc_core.data.layout import (
     PIXEL_BYTES,
     PIXELS,
@@ -22,7 +23,7 @@ from tsc_core.data.layout import (
     finished_parts,
     sides,
 )
-from tsc_core.data.writer import DatasetWriter, read_header
+from tsc_core.data.writer import DatasetWriter
 
 
 class Dataset:
@@ -171,7 +172,7 @@ def _objects_table(part: Path) -> pa.Table:
     """The objects of a part, whose stamps file must have the size that was written."""
     try:
         table = pq.read_table(part / "objects.parquet", use_threads=False)
-        expected = int((table.schema.metadata or {})[b"stamp_bytes"])
+        expected = pixel_bytes(table)
         size = (part / "stamps.f32").stat().st_size
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise DatasetError(f"{part}: damaged or incomplete part ({error})") from None

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsc_core.alerts import AlertSequence, AllWise
+from tsc_core.data.durable import pixel_bytes, read_header, sync_folder, write_json, write_table
 from tsc_core.data.layout import (
     FORMAT,
     HEADER,
@@ -26,7 +26,6 @@ from tsc_core.data.layout import (
     ORIGINS,
     PART_OBJECTS,
     PIXEL_BYTES,
-    ROW_GROUP,
     TABLES,
     DatasetError,
     allwise_row,
@@ -113,7 +112,7 @@ class DatasetWriter:
             header["provenance"] = [*header["provenance"], dict(provenance)]
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock, self._header = _lock(self.path), header
-        _write_json(self.path / HEADER, header)
+        write_json(self.path / HEADER, header)
 
     # --- the open part ----------------------------------------------------------------------------------
 
@@ -179,11 +178,11 @@ class DatasetWriter:
         os.fsync(self._files[1])
         tables = _tables(entry for _, entry in _whole_lines(folder, check_pixels=False))
         for name, rows in tables.items():
-            _write_table(folder / f"{name}.parquet", name, rows, self._ends[1])
+            write_table(folder / f"{name}.parquet", name, rows, self._ends[1])
         target = self.path / part_name(len(finished_parts(self.path)))
         os.rename(folder, target)
         self._release()
-        _sync_folder(self.path)
+        sync_folder(self.path)
         (target / "journal").unlink()
         self._recover()
 
@@ -214,7 +213,7 @@ class DatasetWriter:
                     row | (allwise_row(found[row["oid"]], True) if row["oid"] in found else {})
                     for row in table.to_pylist()
                 ]
-                _write_table(part / "objects.parquet", "objects", rows, _pixel_bytes(table))
+                write_table(part / "objects.parquet", "objects", rows, pixel_bytes(table))
 
     def _flush(self) -> None:
         if self._open_count:
@@ -230,7 +229,7 @@ class DatasetWriter:
                 self._flush()
                 with self._explained():
                     self._header = self._header | {"complete": True} | _counts(self.path)
-                    _write_json(self.path / HEADER, self._header)
+                    write_json(self.path / HEADER, self._header)
         finally:
             self._release()
             os.close(self._lock)
@@ -238,20 +237,6 @@ class DatasetWriter:
             for left in (self.path / OPEN_PART).iterdir():
                 left.unlink()
             (self.path / OPEN_PART).rmdir()
-
-
-def read_header(path: Path) -> dict:
-    """Contents of `dataset.json`; raises `DatasetError` where it is missing, broken or of a newer format."""
-    try:
-        header = json.loads((path / HEADER).read_text(encoding="utf-8"))
-        version = header["format"]
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no dataset there ({HEADER} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path / HEADER}: cannot be read ({error})") from None
-    if version != FORMAT:
-        raise DatasetError(f"{path}: dataset format {version}, this version reads {FORMAT}")
-    return header
 
 
 def _lock(path: Path) -> int:
@@ -301,45 +286,9 @@ def _tables(entries: Iterator[dict]) -> dict[str, list[dict]]:
     return tables
 
 
-def _write_table(path: Path, name: str, rows: list[dict], pixel_bytes: int) -> None:
-    """Write a Parquet table so that it is there whole or not at all."""
-    schema = TABLES[name].with_metadata({"stamp_bytes": str(pixel_bytes)})
-    draft = path.with_suffix(".draft")
-    try:
-        pq.write_table(pa.Table.from_pylist(rows, schema), draft, compression="zstd", row_group_size=ROW_GROUP)
-        _sync(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _pixel_bytes(table: pa.Table) -> int:
-    return int(table.schema.metadata[b"stamp_bytes"])
-
-
 def _counts(path: Path) -> dict[str, object]:
     names = ["label", "detections", "stamped"]
     parts = [pq.read_table(part / "objects.parquet", columns=names) for part in finished_parts(path)]
     totals = {name: sum(sum(part[name].to_pylist()) for part in parts) for name in names[1:]}
     labels = Counter(label or "" for part in parts for label in part["label"].to_pylist())
     return {"objects": sum(labels.values()), **totals, "labels": dict(sorted(labels.items()))}
-
-
-def _write_json(path: Path, values: dict) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    _sync(draft)
-    os.replace(draft, path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
