@@ -1,0 +1,191 @@
+"""Figures of results: confusion matrices that can be clicked, reliability diagrams, training curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsc_core.evaluation.palette import class_style
+from tsc_core.evaluation.results import class_order, row_shares
+
+if TYPE_CHECKING:
+    import altair as alt
+    import plotly.graph_objects as go
+
+CELL = "cell"  # name of the selection that a click on a matrix sets
+OTHERS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A68B8", "#8C8C8C")  # runs
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def matrix_rows(
+    classes: Sequence[str], counts: np.ndarray, shares: np.ndarray | None = None, spread: np.ndarray | None = None
+) -> list[dict]:
+    """One row per cell: true and predicted class, count, share of the true class, and what is written in it."""
+    shares = row_shares(counts) if shares is None else shares
+    rows = []
+    for i, true in enumerate(classes):
+        for j, predicted in enumerate(classes):
+            share = float(shares[i, j])
+            text = f"{100 * share:.1f} %" if math.isfinite(share) else "no objects"
+            if spread is not None and math.isfinite(spread[i, j]):
+                text = f"{100 * share:.1f} ± {100 * spread[i, j]:.1f} %"
+            known = share if math.isfinite(share) else None
+            rows.append(
+                {"true": true, "predicted": predicted, "count": float(counts[i, j]), "share": known, "text": text}
+            )
+    return rows
+
+
+def confusion_chart(
+    classes: Sequence[str], counts: np.ndarray, shares: np.ndarray | None = None, spread: np.ndarray | None = None
+) -> alt.LayerChart:
+    """A matrix with counts and row per cent; a click on a cell sets the selection `CELL` to its two classes.
+
+    Parameters
+    ----------
+    classes : sequence of str
+    counts : ndarray (K, K)
+        Rows true, columns predicted.
+    shares, spread : ndarray (K, K), optional
+        Mean and standard deviation of row shares over seeds, instead of those of `counts`.
+    """
+    import altair as alt
+
+    order = class_order(classes)
+    rows = matrix_rows(classes, counts, shares, spread)
+    picked = alt.selection_point(name=CELL, fields=["true", "predicted"], on="click", empty=False)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("predicted:N", sort=order, title="predicted", axis=alt.Axis(labelAngle=0, orient="top")),
+        y=alt.Y("true:N", sort=order, title="true"),
+        tooltip=["true:N", "predicted:N", "count:Q", alt.Tooltip("share:Q", format=".3f")],
+    )
+    scale = alt.Scale(domain=[0, 1], scheme="blues")
+    cells = base.mark_rect(cursor="pointer").encode(
+        color=alt.Color("share:Q", scale=scale, legend=alt.Legend(title="share of true", format="%")),
+        stroke=alt.condition(picked, alt.value("#F0B400"), alt.value("#8C8C8C")),
+        strokeWidth=alt.condition(picked, alt.value(4), alt.value(0.5)),
+    )
+    ink = alt.condition("datum.share > 0.55", alt.value("white"), alt.value("#1B2530"))
+    number = base.mark_text(dy=-8, fontSize=15, fontWeight="bold").encode(
+        text=alt.Text("count:Q", format=",.4~g"), color=ink
+    )
+    share = base.mark_text(dy=11, fontSize=12).encode(text="text:N", color=ink)
+    side = 90 * len(classes) + 60
+    return alt.layer(cells.add_params(picked), number, share).properties(height=side)
+
+
+def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarray) -> alt.LayerChart:
+    """Row shares of the first matrix less those of the second, in points, on a fixed scale of -100 to 100."""
+    import altair as alt
+
+    change = 100 * (row_shares(first) - row_shares(second))
+    order, rows = class_order(classes), []
+    for i, true in enumerate(classes):
+        for j, predicted in enumerate(classes):
+            known = float(change[i, j]) if math.isfinite(change[i, j]) else None
+            text = f"{known:+.1f}" if known is not None else "no objects"
+            rows.append({"true": true, "predicted": predicted, "points": known, "text": text})
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("predicted:N", sort=order, title="predicted", axis=alt.Axis(labelAngle=0, orient="top")),
+        y=alt.Y("true:N", sort=order, title="true"),
+        tooltip=["true:N", "predicted:N", "points:Q"],
+    )
+    scale = alt.Scale(domain=[-100, 0, 100], range=["#D55E00", "#F4F4F4", "#0072B2"])
+    cells = base.mark_rect(stroke="#8C8C8C", strokeWidth=0.5).encode(
+        color=alt.Color("points:Q", scale=scale, legend=alt.Legend(title="points"))
+    )
+    words = base.mark_text(fontSize=14).encode(
+        text="text:N", color=alt.condition("abs(datum.points) > 60", alt.value("white"), alt.value("#1B2530"))
+    )
+    return alt.layer(cells, words).properties(height=90 * len(classes) + 60)
+
+
+def reliability_figure(classes: Sequence[str], curves: Sequence[Sequence[Mapping[str, float]]]) -> go.Figure:
+    """Frequency against probability per class, with Wilson intervals; the diagonal is perfect calibration."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot", "color": "#8C8C8C"})
+    for name, bins in zip(classes, curves, strict=True):
+        style, y = class_style(name), [b["frequency"] for b in bins]
+        figure.add_scatter(
+            x=[b["probability"] for b in bins],
+            y=y,
+            error_y={
+                "type": "data",
+                "array": [b["high"] - f for b, f in zip(bins, y, strict=True)],
+                "arrayminus": [f - b["low"] for b, f in zip(bins, y, strict=True)],
+                "thickness": 1,
+                "width": 2,
+            },
+            mode="lines+markers",
+            name=name,
+            line={"color": style.colour},
+            marker={"symbol": style.marker, "size": 8},
+            customdata=[[b["n"]] for b in bins],
+            hovertemplate="%{y:.2f} of %{customdata[0]} objects",
+        )
+    figure.update_xaxes(title_text="probability given", range=[-0.02, 1.02])
+    figure.update_yaxes(title_text="share that was of the class", range=[-0.02, 1.02])
+    figure.update_layout(height=380, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.1})
+    return figure
+
+
+def curves_figure(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    metric: str,
+    best: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """A metric against step for several runs: raw values faint, smoothed ones strong, the best step marked.
+
+    Parameters
+    ----------
+    curves : mapping of run to (steps, raw, smoothed)
+    best : mapping of run to step, optional
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for place, (name, (steps, raw, smooth)) in enumerate(curves.items()):
+        colour, dash = OTHERS[place % len(OTHERS)], DASHES[place // len(OTHERS) % len(DASHES)]
+        if list(raw) != list(smooth):
+            figure.add_scattergl(
+                x=steps, y=raw, mode="lines", line={"color": colour, "width": 1}, opacity=0.25, legendgroup=name,
+                showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+        figure.add_scatter(
+            x=steps, y=smooth, mode="lines", name=name, legendgroup=name,
+            line={"color": colour, "width": 2, "dash": dash}, hovertemplate="%{y:.4f}",
+        )  # fmt: skip
+        at = (best or {}).get(name)
+        if at in steps:
+            figure.add_scatter(
+                x=[at], y=[smooth[list(steps).index(at)]], mode="markers", legendgroup=name, showlegend=False,
+                marker={"color": colour, "symbol": "star", "size": 12}, hovertemplate="best: step %{x}<extra></extra>",
+            )  # fmt: skip
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text=metric, automargin=True)
+    figure.update_layout(height=420, margin={"l": 10, "r": 10, "t": 10, "b": 10}, hovermode="x unified")
+    return figure
+
+
+def parameter_figure(
+    values: Sequence[object], metrics: Sequence[float], names: Sequence[str], axis: str, metric: str
+) -> go.Figure:
+    """A metric of finished runs against one hyper-parameter, a point per run."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        go.Scatter(
+            x=list(values), y=list(metrics), mode="markers", text=list(names),
+            marker={"size": 10, "color": OTHERS[0], "opacity": 0.7},
+            hovertemplate="%{text}<br>%{x}: %{y:.4f}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(title_text=axis)
+    figure.update_yaxes(title_text=metric, automargin=True)
+    figure.update_layout(height=380, margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    return figure

@@ -1,0 +1,231 @@
+"""Folders of training runs and experiments, read for people: a half-written or broken one is listed with its fault."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIG, METRICS, RESULT, EXPERIMENT = "config.json", "metrics.csv", "result.json", "experiment.json"
+SEED = "training.seed"
+LARGEST = 64 << 20  # bytes of one file: more is not what the trainer writes
+Value = str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run as found on disk.
+
+    Attributes
+    ----------
+    name : str
+        Folder relative to where the runs lie.
+    path : Path
+    config : Mapping of dotted key to value
+        The resolved configuration, lists as text; empty where it cannot be read.
+    result : Mapping
+        `result.json`; empty while the run goes on.
+    problem : str or None
+        Why the run cannot be shown in full.
+    """
+
+    name: str
+    path: Path
+    config: Mapping[str, Value] = field(default_factory=dict)
+    result: Mapping[str, object] = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def experiment(self) -> str:
+        """First part of the name: the experiment that the run belongs to."""
+        return self.name.split("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A table of the paper as rerun here: `rows` as written by `tsc experiment`, or the `problem` with the file."""
+
+    name: str
+    title: str
+    rows: tuple[Mapping[str, object], ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Unreadable(ValueError):
+    """A file that cannot be used; the message names it and says why."""
+
+
+def find_runs(folder: str | Path) -> list[Run]:
+    """All runs below a folder, sorted by name; none where the folder does not exist."""
+    root = Path(folder)
+    found = []
+    for at, folders, files in os.walk(root):
+        folders.sort()
+        if {CONFIG, METRICS, RESULT}.intersection(files):
+            found.append(_read_run(root, Path(at)))
+            folders.clear()
+        elif not files and not folders and Path(at) != root:
+            found.append(Run(Path(at).relative_to(root).as_posix(), Path(at), problem="an empty folder"))
+    return sorted(found, key=lambda run: run.name)
+
+
+def _read_run(root: Path, path: Path) -> Run:
+    name = path.relative_to(root).as_posix()
+    config, result, problems = {}, {}, []
+    try:
+        config = flatten(read_object(path / CONFIG))
+    except Unreadable as error:
+        problems.append(str(error))
+    if (path / RESULT).exists():
+        try:
+            result = read_object(path / RESULT)
+        except Unreadable as error:
+            problems.append(str(error))
+    elif not problems:
+        problems.append("not finished: no result.json")
+    return Run(name, path, config, result, "; ".join(problems) or None)
+
+
+def read_object(path: Path) -> dict:
+    """A JSON object from a file.
+
+    Raises
+    ------
+    Unreadable
+        For a file that is missing, too large, no JSON, or no object.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise Unreadable(f"{path.name}: {path.stat().st_size >> 20} MB, more than {LARGEST >> 20}")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Unreadable(f"{path.name} is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise Unreadable(f"{path.name} cannot be read ({type(error).__name__})") from None
+    if not isinstance(found, dict):
+        raise Unreadable(f"{path.name} holds no JSON object")
+    return found
+
+
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, Value]:
+    """Nested configuration as dotted keys; lists and other values as text."""
+    flat: dict[str, Value] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, (str, int, float)) or value is None:
+            flat[f"{prefix}{key}"] = value
+        else:
+            flat[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return flat
+
+
+def read_curve(run: Run) -> dict[str, list[float]]:
+    """The run's table of metrics by column, NaN where a cell is no number; a last line cut short is left out.
+
+    Raises
+    ------
+    Unreadable
+        Where there is no table, or it has no column `step`.
+    """
+    try:
+        text = (run.path / METRICS).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise Unreadable(f"{run.name}: {METRICS} cannot be read ({type(error).__name__})") from None
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    names = [name for name in reader.fieldnames or () if name]
+    if "step" not in names:
+        raise Unreadable(f"{run.name}: {METRICS} has no column step")
+    rows = [row for row in reader if math.isfinite(number(row["step"]))]
+    return {name: [number(row.get(name)) for row in rows] for name in names}
+
+
+def number(value: object) -> float:
+    """A number from a cell or a JSON value, NaN where it is none."""
+    try:
+        return float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """Configuration keys in which the runs differ (a key that some lack differs), sorted."""
+    keys = sorted({key for run in runs for key in run.config})
+    return [key for key in keys if len({str(run.config.get(key, "(none)")) for run in runs}) > 1]
+
+
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average, the start's bias taken out; `weight` from 0 (as is) up to 1; NaN passes through."""
+    out, total, mass = [], 0.0, 0.0
+    for value in values:
+        if not math.isfinite(value):
+            out.append(value)
+            continue
+        total, mass = weight * total + (1 - weight) * value, weight * mass + (1 - weight)
+        out.append(total / mass)
+    return out
+
+
+def metrics_of(run: Run) -> dict[str, float]:
+    """The numbers of a run's result by dotted name, without seconds, counts of objects and matrices."""
+    flat = flatten({key: value for key, value in run.result.items() if key not in ("objects", "environment")})
+    found = {key: number(value) for key, value in flat.items() if "interval" not in key and "confusion" not in key}
+    return {key: value for key, value in found.items() if math.isfinite(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class SeedGroup:
+    """Runs alike but for the seed: how many, and mean and standard deviation (n - 1; NaN of one) of a metric."""
+
+    label: str
+    runs: tuple[Run, ...]
+    mean: float
+    std: float
+
+
+def over_seeds(runs: Sequence[Run], metric: str) -> list[SeedGroup]:
+    """Group runs that differ in nothing but seed and name, best mean first; runs without the metric are left out."""
+    groups: dict[tuple, list[Run]] = {}
+    shown = [key for key in differing(runs) if key not in (SEED, "name")]
+    for run in runs:
+        if metric in metrics_of(run):
+            same = tuple((key, str(value)) for key, value in sorted(run.config.items()) if key not in (SEED, "name"))
+            groups.setdefault((run.experiment, same), []).append(run)
+    made = []
+    for members in groups.values():
+        values = [metrics_of(run)[metric] for run in members]
+        mean = sum(values) / len(values)
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else math.nan
+        words = ", ".join(f"{key.split('.')[-1]} {members[0].config.get(key)}" for key in shown)
+        made.append(SeedGroup(words or members[0].name, tuple(members), mean, spread))
+    return sorted(made, key=lambda group: -group.mean)
+
+
+def find_experiments(folder: str | Path) -> list[Experiment]:
+    """Experiments below a folder, each from its `experiment.json`."""
+    return [_read_experiment(path) for path in sorted(Path(folder).rglob(EXPERIMENT))]
+
+
+def _read_experiment(path: Path) -> Experiment:
+    name = path.parent.name
+    try:
+        found = read_object(path)
+    except Unreadable as error:
+        return Experiment(name, name, problem=str(error))
+    rows = found.get("rows", found.get("table", []))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return Experiment(name, name, problem=f"{EXPERIMENT} has no list of rows")
+    notes = {key: value for key, value in found.items() if not isinstance(value, (list, dict))}
+    title = str(found.get("title", found.get("name", name)))
+    return Experiment(str(found.get("name", name)), title, tuple(flatten(row) for row in rows), notes)
+
+
+def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """Keys of all rows in the order in which they first occur."""
+    return list(dict.fromkeys(key for row in rows for key in row))
