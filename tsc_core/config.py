@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args, get_origin
 
 import dacite
 
@@ -14,6 +14,7 @@ from tsc_core.features import DYNAMIC, STATIC, lookup
 from tsc_core.survey import CLASSES, MAX_DETECTIONS, TEMPORAL_CLASSES, ZTF
 
 T = TypeVar("T")
+NAMES = tuple[str, ...]
 ModelKind = Literal["stamp", "temporal", "metadata", "unified"]
 RecurrentKind = Literal["conv1d", "lstm", "gru", "rnn", "gamma", "tdnn", "transformer"]
 
@@ -154,6 +155,7 @@ class ModelConfig:
         _need(1 <= self.n <= MAX_DETECTIONS, f"model.n is {self.n}: needs 1 to {MAX_DETECTIONS}")
         _need(self.kind != "stamp" or self.n == 1, f"model.n is {self.n}: a stamp model takes 1 detection")
         _need(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: needs 0 up to 1")
+        _need(self.hidden >= 1, f"model.hidden is {self.hidden}: needs 1 or more")
         unknown = set(self.classes) - set(CLASSES)
         _need(
             not unknown and len(set(self.classes)) == len(self.classes) >= 2,
@@ -209,6 +211,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("iterations", "evaluate_every", "batch_size"):
             _need(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}: needs 1 or more")
+        for name in ("extension", "extension_after", "weight_decay", "entropy", "patience"):
+            _need(getattr(self, name) >= 0, f"training.{name} is {getattr(self, name)}: needs 0 or more")
         _need(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}: needs to be positive")
         for name in ("drop_stamps", "drop_allwise"):
             _need(0 <= getattr(self, name) <= 1, f"training.{name} is {getattr(self, name)}: a probability")
@@ -216,12 +220,29 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Which sequences of a dataset a run sees: the window, and objects per class in validation and test."""
+    """Which sequences of a dataset a run sees: the window, and objects per class in validation and test.
+
+    Attributes
+    ----------
+    split_detections : int
+        Usable detections that validation and test objects need to have. 0: as many as the model takes. Runs that
+        differ in n share one split, and are tested on the same objects, where all have the greatest n here.
+    """
 
     window: Literal["first", "last"] = "first"
     validation_per_class: int = 200
     test_per_class: int = 200
     split_seed: int = 0
+    split_detections: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("validation_per_class", "test_per_class"):
+            _need(getattr(self, name) >= 1, f"data.{name} is {getattr(self, name)}: needs 1 or more")
+        _need(0 <= self.split_detections <= MAX_DETECTIONS, f"data.split_detections is {self.split_detections}: 0 to 5")
+
+    def __post_init__(self) -> None:
+        for name in ("validation_per_class", "test_per_class"):
+            _need(getattr(self, name) >= 0, f"data.{name} is {getattr(self, name)}: needs 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +255,6 @@ class RunConfig:
     training: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
-    def __post_init__(self) -> None:
-        need_three = self.model.kind == "stamp" and self.model.images
-        _need(
-            not need_three or len(self.preprocess.channels) >= 1,
-            "preprocess.channels is empty: a stamp model needs images",
-        )
-
 
 def from_dict(values: dict, kind: type[T]) -> T:
     """Build a configuration from nested dictionaries.
@@ -250,13 +264,35 @@ def from_dict(values: dict, kind: type[T]) -> T:
     ConfigError
         On an unknown key, a wrong type or an impossible value; the message names the key.
     """
-    hooks = {float: lambda x: float(x) if isinstance(x, int) and not isinstance(x, bool) else x}
+    hooks = {
+        float: lambda x: float(x) if isinstance(x, int) and not isinstance(x, bool) else x,
+        NAMES: lambda x: tuple(x) if isinstance(x, list) else x,
+    }
     try:
-        return dacite.from_dict(kind, values, dacite.Config(strict=True, cast=[tuple], type_hooks=hooks))
-    except ConfigError:
-        raise
+        config = dacite.from_dict(kind, values, dacite.Config(strict=True, type_hooks=hooks))
+    except dacite.WrongTypeError as error:
+        raise ConfigError(_wrong_type(error)) from None
     except dacite.DaciteError as error:
         raise ConfigError(str(error)) from None
+    _refuse_truth(config)
+    return config
+
+
+def _wrong_type(error: dacite.WrongTypeError) -> str:
+    if error.field_type == NAMES:
+        return f"{error.field_path}: needs a list of names"
+    if get_origin(error.field_type) is Literal:
+        return f"{error.field_path} is {error.value!r}: needs one of {', '.join(get_args(error.field_type))}"
+    return str(error)
+
+
+def _refuse_truth(config: object, path: str = "") -> None:
+    """Python counts true as a 1: where a number is needed it is a mistake."""
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            _refuse_truth(value, f"{path}{entry.name}.")
+        _need(not isinstance(value, bool) or entry.type == "bool", f"{path}{entry.name} is {value}: needs a number")
 
 
 def load(path: str | Path, kind: type[T] = RunConfig) -> T:
