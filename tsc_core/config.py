@@ -240,10 +240,6 @@ class DataConfig:
             _need(getattr(self, name) >= 1, f"data.{name} is {getattr(self, name)}: needs 1 or more")
         _need(0 <= self.split_detections <= MAX_DETECTIONS, f"data.split_detections is {self.split_detections}: 0 to 5")
 
-    def __post_init__(self) -> None:
-        for name in ("validation_per_class", "test_per_class"):
-            _need(getattr(self, name) >= 0, f"data.{name} is {getattr(self, name)}: needs 0 or more")
-
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
