@@ -136,7 +136,7 @@ def _source(line: object, centre: Position) -> AllWise:
     """One row of the answer as an `AllWise`."""
     separation = _number(line, "angDist")
     if math.isnan(separation):
-        separation = _separation(centre, (_number(line, "RAJ2000"), _number(line, "DEJ2000")))
+        separation = separation_arcsec(centre, (_number(line, "RAJ2000"), _number(line, "DEJ2000")))
     bands = (_number(line, f"W{band}mag") for band in "1234")
     name = str(line["AllWISE"]) if "AllWISE" in line.colnames else ""
     return AllWise(*bands, separation, name if name.isprintable() and len(name) <= 40 else "")
@@ -152,8 +152,8 @@ def _number(line: object, column: str) -> float:
         return math.nan
 
 
-def _separation(a: Position, b: Position) -> float:
-    """Angle between two positions (degrees), arcsec; haversine, exact for small ones."""
+def separation_arcsec(a: Position, b: Position) -> float:
+    """Angle between two positions (degrees), arcsec; haversine, exact for small ones. NaN for NaN."""
     (ra1, dec1), (ra2, dec2) = np.radians(a), np.radians(b)
     h = math.sin((dec2 - dec1) / 2) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
     return math.degrees(2 * math.asin(min(1.0, math.sqrt(h)))) * 3600 if math.isfinite(h) else math.nan

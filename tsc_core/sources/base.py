@@ -67,7 +67,7 @@ def merge(
     """One sequence from packets, their history, and detections known otherwise.
 
     A detection is the same as another if the candids agree, also after rounding to a double (some brokers'
-    files carry such), or if band and time agree within seconds. The packet's own record wins over history.
+    files carry such), or if band and time agree within 20 s. The packet's own record wins over history.
     """
     known, kept = set(), []
     ordered = sorted(packets, key=lambda packet: -packet.alert.mjd)
@@ -88,10 +88,10 @@ def merge(
 
 def _identities(alert: Alert) -> tuple[object, ...]:
     """Keys of which one shared means "the same detection"."""
-    ticks = round(alert.mjd * 8640)  # 10 s: exposures take 30 s
-    times = tuple((alert.fid, tick) for tick in (ticks - 1, ticks, ticks + 1))
+    tick = round(alert.mjd * 8640)  # 10 s; an exposure takes 30 s, so the next begins later than all that share one
+    times = tuple((alert.fid, near) for near in (tick - 1, tick, tick + 1))
     rounded = (float(alert.candid),) if alert.candid.isdecimal() else ()
-    return (alert.candid, *rounded, (alert.fid, ticks), *times)
+    return (alert.candid, *rounded, *times)
 
 
 def candid_mjd(alert_oid: str, candid: str) -> float | None:

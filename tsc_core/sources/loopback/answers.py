@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tsc_core.alerts import Alert, AlertSequence
-from tsc_core.sources.allwise import DEC, RA, mean_position
+from tsc_core.sources.allwise import DEC, RA, mean_position, separation_arcsec
 from tsc_core.sources.packets import PacketSource
 
 LISTED = (
@@ -170,13 +170,6 @@ def _fits(row: dict[str, object], params: Params) -> bool:
         centre = float(_one(params, "ra", "")), float(_one(params, "dec", ""))
         return separation_arcsec(centre, (row["meanra"], row["meandec"])) <= float(_one(params, "radius", "30"))
     return True
-
-
-def separation_arcsec(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Angle between two positions in degrees, arcsec."""
-    ra1, dec1, ra2, dec2 = map(math.radians, (*a, *b))
-    h = math.sin((dec2 - dec1) / 2) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(h)))) * 3600
 
 
 # --- the cross-match ------------------------------------------------------------------------------------------
