@@ -189,6 +189,6 @@ def _check_encoders(members: Sequence[nn.Module]) -> None:
             raise BundleError("the members of a bundle need to share one encoder")
 
 
-def shipped(folder: str | Path = CHECKPOINTS) -> dict[str, Path]:
-    """Bundles in a folder by name, without loading them."""
-    return {path.parent.name: path.parent for path in sorted(Path(folder).glob("*/bundle.json"))}
+def shipped(folder: str | Path | None = None) -> dict[str, Path]:
+    """Bundles in a folder (by default `CHECKPOINTS`) by name, without loading them."""
+    return {path.parent.name: path.parent for path in sorted(Path(folder or CHECKPOINTS).glob("*/bundle.json"))}

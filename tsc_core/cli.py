@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # its text names the file
+        print(f"tsc {args.command}: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("tsc: interrupted", file=sys.stderr)
         return FAILED

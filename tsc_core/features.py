@@ -198,7 +198,9 @@ def read(alert: Alert, feature: Feature) -> float:
 
 def read_dynamic(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:
     """Raw dynamic features, (A, D) float64, NaN where missing."""
-    return np.array([[read(alert, feature) for feature in features] for alert in alerts]).reshape(len(alerts), -1)
+    return np.array([[read(alert, feature) for feature in features] for alert in alerts]).reshape(
+        len(alerts), len(features)
+    )
 
 
 def read_static(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:

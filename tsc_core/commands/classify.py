@@ -32,18 +32,22 @@ def run(args: argparse.Namespace) -> int:
         return USAGE
     try:
         source = open_source(args.source)
-        lines = (classify_one(predictor, source, oid, args.window) for oid in args.oids or source.oids())
+        oids = args.oids or source.oids()
+        lines = (classify_one(predictor, source, oid, args.window) for oid in oids)
     except SourceError as error:
-        source, lines = None, (failed(oid, args.source, str(error)) for oid in args.oids)
+        source, oids, lines = None, args.oids, (failed(oid, args.source, str(error)) for oid in args.oids)
         print(f"tsc classify: {error}", file=sys.stderr)
     failures = 0
     for line in lines:
         failures += line["error"] is not None
         print(json.dumps(line, allow_nan=False) if args.json else as_text(line) + "\n", flush=True)
-    problems = source.problems if source else (args.source,)
-    for problem in problems if source else ():
+    problems = source.problems if source else ()
+    for problem in problems:
         print(f"tsc classify: {problem}", file=sys.stderr)
-    return FAILED if failures or problems else DONE
+    if source and not (oids or problems):
+        print(f"tsc classify: {source.name} cannot list its objects: name some", file=sys.stderr)
+        return USAGE
+    return FAILED if failures or problems or not source else DONE
 
 
 def classify_one(predictor: object, source: object, oid: str, window: str) -> dict:

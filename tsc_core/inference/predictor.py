@@ -69,8 +69,8 @@ class Predictor:
         codes: Codes = {}
         steps = self.score([(selection, sequence)], codes)[0]
         flags = list(sequence.flags)
-        if not selection.used:
-            flags.append("no detection can be used: " + _why_none(selection))
+        if not steps:
+            flags.append(_why_none(selection))
         if self._bogus_twice(selection, sequence, codes):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
@@ -180,7 +180,10 @@ def describe(sequence: AlertSequence, selection: Selection) -> tuple[Detection, 
 
 
 def _why_none(selection: Selection) -> str:
-    return "; ".join(dict.fromkeys(selection.reasons.values())) or "the source has none"
+    """Why there are no probabilities."""
+    if selection.used:
+        return f"no bundle at hand takes {len(selection.used)} usable detections"
+    return "no detection can be used: " + ("; ".join(dict.fromkeys(selection.reasons.values())) or "there is none")
 
 
 def _step(scored: Scored) -> Step:
