@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"tsc classify: {error}", file=sys.stderr)
         return USAGE
     try:
-        source = open_source(args.source)
+        source = open_source(args.source, args.window)
         oids = args.oids or source.oids()
         lines = (classify_one(predictor, source, oid, args.window) for oid in oids)
     except SourceError as error:

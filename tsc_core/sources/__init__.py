@@ -7,8 +7,10 @@ from tsc_core.sources.base import BadPacket, ObjectNotFound, Packet, Source, Sou
 __all__ = ["BadPacket", "ObjectNotFound", "Packet", "Source", "SourceError", "merge", "open_source"]
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str, window: str = "first") -> Source:
     """Open "demo", "alerce", or a path to packets (a file, a folder, a tar or tar.gz).
+
+    A live source asks only for the stamps that `window` ("first" or "last") needs.
 
     Raises
     ------
@@ -22,7 +24,7 @@ def open_source(spec: str) -> Source:
     if spec == "alerce":
         from tsc_core.sources.alerce import AlerceSource
 
-        return AlerceSource()
+        return AlerceSource(window)
     from tsc_core.sources.packets import PacketSource
 
     return PacketSource(spec)

@@ -6,6 +6,7 @@ fails alone: what could not be had is named in `AlertSequence.flags` and `Alert.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from tsc_core.preprocessing.quality import WINDOWS, Window, select_alerts, stamp
 from tsc_core.sources.alerce_answers import ClassProbability, check_candid
 from tsc_core.sources.alerce_service import AlerceService
 from tsc_core.sources.allwise import mean_position
-from tsc_core.sources.base import ObjectNotFound, Packet, SourceError, merge
+from tsc_core.sources.base import LATER, ObjectNotFound, Packet, SourceError, merge
 from tsc_core.sources.http import RETRIED, HttpError, Limits, Session
 from tsc_core.sources.search import conditions, table
 from tsc_core.survey import MAX_DETECTIONS, ZTF, check_oid
@@ -93,8 +94,8 @@ class AlerceSource:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What could not be had so far, each with its object, and why the cache could not be written."""
-        return (*self._service.problems, *self._problems)
+        """Objects that could not be had so far, each with the reason. What is missing of others is in their flags."""
+        return tuple(self._problems)
 
     def oids(self) -> tuple[str, ...]:
         """Empty: ALeRCE has more objects than anyone lists; see `search`."""
@@ -120,8 +121,7 @@ class AlerceSource:
             except SourceError as error:
                 self._problems.append(str(error))
                 raise
-        self._problems.extend(f"{oid}: {flag}" for flag in fetch.flags)
-        return sequence
+        return replace(sequence, flags=(*sequence.flags, *self._service.problems))
 
     def fetch_packet(self, oid: str, candid: str) -> Alert:
         """One detection with its stamps, from the disk or from ALeRCE; raises as `fetch`."""
@@ -187,12 +187,16 @@ class _Asking:
 
     def ask(self, question: Callable[..., T], *args: object) -> Future[T]:
         """Put a question in a thread; a request of it ends by the object's deadline."""
+        return self._pool.submit(self._within, self._until, math.inf, question, *args)
 
-        def within() -> T:
-            with self._session.within(self._until):
-                return question(*args)
+    def ask_aside(self, question: Callable[..., T], *args: object) -> Future[T]:
+        """As `ask`, for what the object can do without: with less patience."""
+        side_s = self._session.limits.side_s
+        return self._pool.submit(self._within, time.monotonic() + side_s, side_s / 3, question, *args)
 
-        return self._pool.submit(within)
+    def _within(self, until: float, try_s: float, question: Callable[..., T], *args: object) -> T:
+        with self._session.within(min(until, self._until), try_s=try_s):
+            return question(*args)
 
 
 def _outcome(future: Future[T]) -> tuple[T | None, SourceError | None]:
@@ -205,7 +209,13 @@ def _outcome(future: Future[T]) -> tuple[T | None, SourceError | None]:
 def _why(error: SourceError) -> str:
     if getattr(error, "status", None) == 404:
         return f"{GONE} (HTTP 404)"
-    return f"its packet did not come: {error}"
+    return f"its packet did not come: {error}" + (f" ({LATER})" if _passing(error) else "")
+
+
+def _passing(error: SourceError | None) -> bool:
+    """Whether the same question may have an answer later."""
+    status = getattr(error, "status", None)
+    return isinstance(error, HttpError) and (status is None or status in RETRIED)
 
 
 class _Fetch:
@@ -224,12 +234,12 @@ class _Fetch:
 
     def run(self) -> AlertSequence:
         """Ask for everything; raises `SourceError` only where no detection is known."""
-        limits = self.asking.ask(self.service.limits, self.oid)
+        limits = self.asking.ask_aside(self.service.limits, self.oid)
         self.listed = self._detections()
         self.progress("detections", 1, 1)
         position = mean_position(self.listed)
         asked = self.service.has_allwise and position is not None
-        allwise = self.asking.ask(self.service.allwise, self.oid, position) if asked else None
+        allwise = self.asking.ask_aside(self.service.allwise, self.oid, position) if asked else None
         self._fetch_packets()
         match, was_asked = self._allwise(allwise)
         self._flag_failed()
@@ -246,7 +256,7 @@ class _Fetch:
         if not kept:
             raise error
         self.packets = {packet.alert.candid: packet for packet in kept}
-        self.flags.append(f"the list of detections did not come ({error}): only packets kept from before are shown")
+        self.flags.append(f"the list of detections {LATER} ({error}): only packets kept from before are shown")
         return [replace(packet.alert, stamps=None) for packet in kept]
 
     def _fetch_packets(self) -> None:
@@ -284,14 +294,13 @@ class _Fetch:
                 self.lost.add(candid)
             return
         self.failed[candid] = _why(error)
-        status = getattr(error, "status", None)
-        if not isinstance(error, HttpError) or (status is not None and status not in RETRIED):
+        if not _passing(error):
             self.lost.add(candid)
 
     def _flag_failed(self) -> None:
         self.flags += [f"detection {candid}: {reason}" for candid, reason in sorted(self.failed.items())]
         if not self.asking.time_left:
-            self.flags.append("stopped at the deadline for one object: what is missing may come another time")
+            self.flags.append(f"stopped at the deadline for one object: what is missing {LATER}")
 
     def _allwise(self, asked: Future | None) -> tuple[AllWise | None, bool]:
         if asked is None:

@@ -169,7 +169,7 @@ class AlerceService:
         kept = self._packets.get(check_oid(oid), check_candid(candid))
         if kept is not None:
             return read_packet(oid, candid, kept.data)
-        with self._session.within(math.inf, MAX_PACKET):
+        with self._session.within(max_bytes=MAX_PACKET):
             raw = self._client.get_avro(oid, candid=candid, survey=ZTF.name)
         packet = read_packet(oid, candid, raw)
         self._packets.put(oid, candid, raw)

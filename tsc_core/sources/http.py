@@ -7,32 +7,31 @@ it as theirs. It refuses instead of returning: an answer that comes back has a s
 from __future__ import annotations
 
 import math
-import os
 import random
 import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 import tsc_core
 from tsc_core.sources.base import SourceError
+from tsc_core.sources.deadline import ACTIVE, Bounds, Limits, Watch, WatchedAdapter
+
+__all__ = ["HttpError", "Limits", "Session"]
 
 RETRIED = (429, 502, 503, 504)
-UNREACHABLE = ("host name not found", "connection refused", "no secure connection")
+UNREACHABLE = ("host name not found", "connection refused", "no connection in time", "no secure connection")
 UNREACHABLE_TRIES = 2  # without a network, what is kept on disk should show soon
 MAX_HOPS = 3
 CHUNK = 1 << 16
 USER_AGENT = f"temporal-stamp-classifier/{tsc_core.__version__}"
-SETTINGS = "TSC_HTTP"  # e.g. TSC_HTTP="read_s=5 object_s=20 tries=3"
 
 
 class HttpError(SourceError):
@@ -41,136 +40,6 @@ class HttpError(SourceError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long to wait, how often to ask, how much to take.
-
-    Attributes
-    ----------
-    connect_s, read_s : float
-        Seconds to connect, and from there to the last byte of the answer, per try.
-    object_s : float
-        Seconds for all of one object; what has not come by then is named as missing.
-    tries : int
-        Requests at most for one answer.
-    backoff_s : float
-        Mean wait before the second try; doubles with each.
-    at_once : int
-        Requests in flight at most.
-    max_bytes : int
-        Size of an answer at most, also once decompressed.
-    """
-
-    connect_s: float = 5.0
-    read_s: float = 30.0
-    object_s: float = 90.0
-    tries: int = 6
-    backoff_s: float = 0.25
-    at_once: int = 6
-    max_bytes: int = 8 << 20
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}: needs more than 0")
-
-    @classmethod
-    def from_environment(cls) -> Limits:
-        """The defaults, changed by ``TSC_HTTP`` ("read_s=5 tries=3").
-
-        Raises
-        ------
-        ValueError
-            For an unknown name or a value that is no number.
-        """
-        known = {field.name: field.default for field in fields(cls)}
-        changes = {}
-        for word in os.environ.get(SETTINGS, "").split():
-            name, _, text = word.partition("=")
-            if name not in known:
-                raise ValueError(f"{SETTINGS}: unknown setting {name!r}; there are {', '.join(known)}")
-            try:
-                changes[name] = type(known[name])(text)
-            except ValueError:
-                raise ValueError(f"{SETTINGS}: {name} is {text!r}: needs a number") from None
-        return replace(cls(), **changes)
-
-
-# --- the deadline of one try ----------------------------------------------------------------------------------
-
-_active = threading.local()  # .watch: of the try under way; .until, .max_bytes: set by Session.within
-
-
-class _Watch:
-    """Shuts the socket of the request under way in this thread when its time is up.
-
-    A read timeout alone restarts with every byte: a server that drips would hold the thread for ever.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.expired = False
-        self._sock = None
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
-
-    def __enter__(self) -> _Watch:
-        _active.watch = self
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _active.watch = None
-        self._timer.cancel()
-        self._timer.join()
-
-    def attach(self, sock: object) -> None:
-        """From now on `sock` is what is shut."""
-        with self._lock:
-            self._sock = sock
-        if self.expired:
-            self._expire()
-
-    def _expire(self) -> None:
-        with self._lock:
-            self.expired = True
-            if self._sock is not None:
-                with suppress(OSError):  # already closed by the other side
-                    self._sock.shutdown(2)
-
-
-class _Watched:
-    """Mixin: a connection that tells the watch which socket it waits on."""
-
-    def getresponse(self) -> urllib3.HTTPResponse:
-        watch = getattr(_active, "watch", None)
-        if watch is not None:
-            watch.attach(self.sock)
-        return super().getresponse()
-
-
-class _HTTPConnection(_Watched, urllib3.connection.HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Watched, urllib3.connection.HTTPSConnection):
-    pass
-
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 # --- the session ----------------------------------------------------------------------------------------------
@@ -209,7 +78,7 @@ class Session(requests.Session):
         self.headers["Accept-Encoding"] = "gzip"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.max_redirects = 0
-        adapter = _Adapter(pool_connections=4, pool_maxsize=self.limits.at_once)
+        adapter = WatchedAdapter(pool_connections=4, pool_maxsize=self.limits.at_once)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
         self._slots = threading.BoundedSemaphore(self.limits.at_once)
@@ -228,14 +97,14 @@ class Session(requests.Session):
         return None
 
     @contextmanager
-    def within(self, until: float, max_bytes: int | None = None) -> Iterator[None]:
-        """Requests of this thread end by `until` (`time.monotonic` seconds) and take at most `max_bytes`."""
-        before = getattr(_active, "until", None), getattr(_active, "max_bytes", None)
-        _active.until, _active.max_bytes = min(until, before[0] or until), max_bytes or before[1]
+    def within(self, until: float = math.inf, max_bytes: int | None = None, try_s: float = math.inf) -> Iterator[None]:
+        """Bounds of this thread's requests: their end (`time.monotonic`), the bytes of each answer, a try's seconds."""
+        before = ACTIVE.bounds
+        ACTIVE.bounds = Bounds(min(until, before.until), max_bytes or before.max_bytes, min(try_s, before.try_s))
         try:
             yield
         finally:
-            _active.until, _active.max_bytes = before
+            ACTIVE.bounds = before
 
     def request(self, method: str, url: str, **kwargs: object) -> requests.Response:
         """Ask until an answer comes, the tries are used up, or the time is.
@@ -249,7 +118,7 @@ class Session(requests.Session):
             Without a usable answer.
         """
         given = {name: kwargs[name] for name in ("params", "data", "files", "headers", "json") if kwargs.get(name)}
-        until = getattr(_active, "until", None) or time.monotonic() + self.limits.object_s
+        until = min(ACTIVE.bounds.until, time.monotonic() + self.limits.object_s)
         host, reason, status = urlsplit(url).hostname, "no time left", None
         for attempt in range(1, self.limits.tries + 1):
             try:
@@ -291,16 +160,16 @@ class Session(requests.Session):
         if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
             raise HttpError(f"{urlsplit(url).hostname}: no time left while waiting for other requests")
         try:
-            left = min(until - time.monotonic(), self.limits.connect_s + self.limits.read_s)
+            left = min(until - time.monotonic(), self.limits.connect_s + self.limits.read_s, ACTIVE.bounds.try_s)
             if left <= 0:
                 raise HttpError(f"{urlsplit(url).hostname}: no time left")
             self.sent += 1
-            with _Watch(left) as watch:
+            with Watch(left) as watch:
                 return self._watched(method, url, given, left, watch)
         finally:
             self._slots.release()
 
-    def _watched(self, method: str, url: str, given: dict, left: float, watch: _Watch) -> requests.Response:
+    def _watched(self, method: str, url: str, given: dict, left: float, watch: Watch) -> requests.Response:
         response, timeout = None, (min(self.limits.connect_s, left), min(self.limits.read_s, left))
         try:
             response = super().request(method, url, timeout=timeout, stream=True, allow_redirects=False, **given)
@@ -333,7 +202,7 @@ class Session(requests.Session):
 
     def _body(self, response: requests.Response) -> bytes:
         """The body, decompressed, of at most the allowed size."""
-        most, host = getattr(_active, "max_bytes", None) or self.limits.max_bytes, urlsplit(response.url).hostname
+        most, host = ACTIVE.bounds.max_bytes or self.limits.max_bytes, urlsplit(response.url).hostname
         too_big = HttpError(f"{host}: an answer above {most >> 20} MB, refused")
         stated = response.headers.get("Content-Length", "")
         if stated.isdecimal() and int(stated) > most:

@@ -236,9 +236,8 @@ class LoopbackServer(ThreadingHTTPServer):
         """From now on go wrong as `faults` says; the list of requests begins anew."""
         self.book, self.requests = FaultBook(faults), []
 
-    def write_config(self, folder: Path) -> dict[str, str]:
-        """Write the client's configuration into `folder`; the environment that leads everything here."""
-        path = folder / "alerce_config.json"
+    def write_config(self, path: Path) -> dict[str, str]:
+        """Write the client's configuration; the environment variables that lead everything here."""
         ztf = {"ZTF_API_URL": self.url, "ZTF_ROUTES": ROUTES}
         avro = {"AVRO_URL": self.url, "AVRO_ROUTES": {"get_stamp": "/get_stamp", "get_avro": "/get_avro"}}
         unused = {
