@@ -94,16 +94,15 @@ def _fetching(args: argparse.Namespace) -> Iterator[tuple[Callable[[str], AlertS
     """How to fetch an object, and where: in this process or on a cluster."""
     from functools import partial
 
-    from tsc_core.data.build import fetch_from
-    from tsc_core.sources import open_source
+    from tsc_core.data.build import fetch_from, training_source
 
     if not args.scheduler:
-        yield open_source(args.source).fetch, None
+        yield training_source(args.source, args.detections).fetch, None
         return
     from dask.distributed import Client
 
     with Client(args.scheduler) as client:
-        yield partial(fetch_from, args.source), client.get_executor()
+        yield partial(fetch_from, args.source, args.detections), client.get_executor()
 
 
 def _cross_match() -> object:

@@ -20,6 +20,7 @@ from tsc_core.data.skipped import SkipLog, Skipped
 from tsc_core.data.writer import DatasetWriter
 from tsc_core.preprocessing.quality import select_alerts
 from tsc_core.sources import ObjectNotFound, Source, SourceError, open_source
+from tsc_core.sources.base import LATER
 from tsc_core.survey import MAX_DETECTIONS, is_made
 
 SKIPPED = "skipped.csv"
@@ -71,14 +72,21 @@ def trim(sequence: AlertSequence, detections: int) -> AlertSequence:
     return replace(sequence, alerts=alerts, limits=tuple(limit for limit in sequence.limits if limit.mjd <= end))
 
 
-@cache
-def _opened(spec: str) -> Source:
-    return open_source(spec)
+def training_source(spec: str, detections: int = MAX_DETECTIONS) -> Source:
+    """As `open_source`; of "alerce" no more packets than the first `detections` need, and no cross-match one by one."""
+    if spec != "alerce":
+        return open_source(spec)
+    from tsc_core.sources.alerce import AlerceSource
+
+    return AlerceSource("first", detections, allwise=False)
 
 
-def fetch_from(spec: str, oid: str) -> AlertSequence:
+_opened = cache(training_source)
+
+
+def fetch_from(spec: str, detections: int, oid: str) -> AlertSequence:
     """Fetch one object from the source named `spec`, which each process opens once."""
-    return _opened(spec).fetch(oid)
+    return _opened(spec, detections).fetch(oid)
 
 
 def _fetched(fetch: Fetch, detections: int, label: Label) -> AlertSequence | Skipped:
@@ -88,6 +96,8 @@ def _fetched(fetch: Fetch, detections: int, label: Label) -> AlertSequence | Ski
     except (SourceError, ValueError, OSError) as error:
         lasting = isinstance(error, (ObjectNotFound, ValueError))
         return Skipped(label.oid, label.label, not lasting, str(error))
+    if lacking := [flag for flag in sequence.flags if LATER in flag]:
+        return Skipped(label.oid, label.label, True, lacking[0])
     selection = select_alerts(sequence, "first", 1)
     if selection.used:
         return replace(sequence, label=label.label)

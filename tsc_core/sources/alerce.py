@@ -256,7 +256,7 @@ class _Fetch:
         if not kept:
             raise error
         self.packets = {packet.alert.candid: packet for packet in kept}
-        self.flags.append(f"the list of detections {LATER} ({error}): only packets kept from before are shown")
+        self.flags.append(f"the list of detections did not come, it {LATER} ({error}): only packets kept from before are shown")
         return [replace(packet.alert, stamps=None) for packet in kept]
 
     def _fetch_packets(self) -> None:

@@ -12,6 +12,7 @@ from tsc_core.survey import is_made
 JD_TO_MJD = 2400000.5
 FIRST_NIGHT_MJD = 57754.0  # 2017-01-01: ZTF candids count days from here
 ODD_DAYS = 0.01  # a record's time further than this from the candid's contradicts it
+LATER = "may come another time"  # in a flag: the sequence lacks something that a later fetch can bring
 
 
 class SourceError(Exception):
