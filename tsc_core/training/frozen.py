@@ -106,7 +106,7 @@ def coded(
     """
     torch.manual_seed(seed)
     parts: list[dict[str, Tensor]] = []
-    bar = tqdm(total=len(examples), desc="encoding", unit="object", disable=not progress, leave=False)
+    bar = tqdm(total=len(examples), desc="encoding", unit="object", disable=None if progress else True, leave=False)
     with bar:
         for batch in in_order(examples, 64):
             tensors = as_dict(batch)

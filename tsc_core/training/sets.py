@@ -9,7 +9,6 @@ from tsc_core.data.loaders import ExampleSet, windows
 from tsc_core.data.splits import Split, SplitError, split_once
 from tsc_core.data.store import Dataset
 from tsc_core.preprocessing import Preprocessor
-from tsc_core.survey import MAX_DETECTIONS
 
 SPLITS = "splits"  # folder of split files inside a dataset
 
@@ -37,12 +36,9 @@ class RunSets:
 
 
 def reach(config: RunConfig) -> int:
-    """Detections that validation and test objects need to have.
-
-    Sequence models are all tested on objects with five detections, so that one split serves every n and the
-    accuracies at different n are of the same objects. Stamp and unified models take any object.
-    """
-    return MAX_DETECTIONS if config.model.kind in ("temporal", "metadata") else 1
+    """Usable detections that validation and test objects need to have."""
+    needed = 1 if config.model.kind == "unified" else config.model.n
+    return max(needed, config.data.split_detections)
 
 
 def draw_split(dataset: Dataset, classes: tuple[str, ...], data: DataConfig, detections: int) -> Split:

@@ -182,7 +182,8 @@ class _Run:
         if self.fabric.is_global_zero:
             write_json(self.folder / "environment.json", environment())
         self._rewrite_metrics()
-        bar = tqdm(total=self.progress.limit, initial=self.progress.step, disable=not progress, leave=False, unit="it")
+        hidden = None if progress and self.fabric.is_global_zero else True  # None: shown on a terminal
+        bar = tqdm(total=self.progress.limit, initial=self.progress.step, disable=hidden, leave=False, unit="it")
         losses: list[float] = []
         with bar:
             for batch in prefetch(self._batches()):
@@ -226,6 +227,7 @@ class _Run:
     def _evaluate(self, train_loss: float) -> dict:
         with self.fabric.autocast():
             found = scores(self.objective, self.validation, self.fabric.device)
+        found = self.fabric.broadcast(found)  # all processes keep and stop by the first one's
         progress, config = self.progress, self.config.training
         better = found["loss"] < progress.best_loss
         if better:
@@ -302,6 +304,8 @@ class _Run:
             write_json(self.folder / RESULT, result)
             (self.folder / STATE).unlink(missing_ok=True)
         self.fabric.barrier()
+        if not self.fabric.is_global_zero:
+            raise SystemExit(0)  # the helping processes end here, the first one goes on
         return result
 
 
