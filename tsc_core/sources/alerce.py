@@ -256,7 +256,9 @@ class _Fetch:
         if not kept:
             raise error
         self.packets = {packet.alert.candid: packet for packet in kept}
-        self.flags.append(f"the list of detections did not come, it {LATER} ({error}): only packets kept from before are shown")
+        self.flags.append(
+            f"the list of detections did not come, it {LATER} ({error}): only packets kept from before are shown"
+        )
         return [replace(packet.alert, stamps=None) for packet in kept]
 
     def _fetch_packets(self) -> None:
@@ -270,8 +272,10 @@ class _Fetch:
                 self._take(asked[future], *_outcome(future))
                 done += 1
                 self.progress("stamps", done, total)
-        if len(self.lost) >= MAX_LOST:
+        if wanted and len(self.lost) >= MAX_LOST:
             self.flags.append(f"{len(self.lost)} packets are gone or unusable: no further ones were asked for")
+        elif wanted:
+            self.failed |= dict.fromkeys(wanted, f"no time was left for its packet: it {LATER}")
 
     def _wanted(self) -> list[str]:
         """Candids that the window would use and whose packets were not asked for yet.
@@ -299,8 +303,6 @@ class _Fetch:
 
     def _flag_failed(self) -> None:
         self.flags += [f"detection {candid}: {reason}" for candid, reason in sorted(self.failed.items())]
-        if not self.asking.time_left:
-            self.flags.append(f"stopped at the deadline for one object: what is missing {LATER}")
 
     def _allwise(self, asked: Future | None) -> tuple[AllWise | None, bool]:
         if asked is None:
@@ -309,7 +311,7 @@ class _Fetch:
         found, error = _outcome(asked)
         self.progress("AllWISE", 1, 1)
         if error is not None:
-            self.flags.append(f"AllWISE colours are missing: {error}")
+            self.flags.append(f"AllWISE colours are missing: {error}" + (f" ({LATER})" if _passing(error) else ""))
             return None, False
         match, remark = found
         self.flags += [remark] if remark else []
