@@ -20,3 +20,18 @@ def real_archive() -> Path:
     if not path:
         pytest.skip("TSC_ALERT_ARCHIVE is not set: no real packets to test on")
     return Path(path)
+
+
+@pytest.fixture(scope="session")
+def shipped_folder(tmp_path_factory) -> Path:
+    """Bundles of random weights, one for each n."""
+    from tests.made_objects import save_shipped
+
+    return save_shipped(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def random_bundles(monkeypatch, shipped_folder) -> Path:
+    """The same, in the place of those that ship."""
+    monkeypatch.setattr("tsc_core.bundle.CHECKPOINTS", shipped_folder)
+    return shipped_folder
