@@ -1,6 +1,7 @@
 """Small sequences for the tests of datasets, by way of real packets."""
 
 from dataclasses import replace
+from functools import cache
 
 from tests.packet_maker import make_object, make_packet
 from tsc_core.alerts import AllWise
@@ -18,6 +19,7 @@ def source_of(packets):
     return PacketSource.from_uploads(list(packets.items()), "made")
 
 
+@cache
 def made(number, detections=5, **options):
     """Object `number`, of class `LABELS[number % 3]`, every other one with an AllWISE source."""
     oid = oid_of(number)
