@@ -7,6 +7,7 @@ import email.policy
 import io
 import json
 import re
+import socket
 import threading
 import time
 import zlib
@@ -187,6 +188,8 @@ class LoopbackServer(ThreadingHTTPServer):
     ----------
     requests : list of Request
         All requests answered so far.
+    connections : int
+        Connections accepted so far.
     """
 
     daemon_threads = True
@@ -210,6 +213,7 @@ class LoopbackServer(ThreadingHTTPServer):
             hang_s,
         )
         self.requests: list[Request] = []
+        self.connections = 0
         self.stopping = threading.Event()
         self._noting = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="loopback", daemon=True)
@@ -223,6 +227,11 @@ class LoopbackServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
         self._thread.join()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept a connection, and count it."""
+        self.connections += 1
+        return super().get_request()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that breaks off in mid-request is no event here."""
