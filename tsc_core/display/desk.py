@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KEPT_OBJECTS, KEPT_SOURCES = 128, 6
 LIVE_SECONDS = 300.0  # a live object is asked for again after this
+LIVE = "alerce"
 
 
 class Recent:
@@ -82,11 +84,28 @@ class Desk:
         self._verdicts: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
+        self._answers = Recent(4 * KEPT_OBJECTS, LIVE_SECONDS)
+        self._pool = ThreadPoolExecutor(4, "desk")
         self._predictor: Predictor | None = None
 
-    def source(self, spec: str) -> Source:
-        """An opened source, kept. Raises what `open_source` raises; the failure is not kept."""
-        return self._sources.get(spec, lambda: open_source(spec))
+    def source(self, spec: str, window: Window = "first") -> Source:
+        """An opened source, kept. Raises what `open_source` raises; the failure is not kept.
+
+        The live source is one for each window, since it asks only for the packets that the window needs.
+        """
+        if spec != LIVE:
+            return self._sources.get(spec, lambda: open_source(spec))
+        from tsc_core.sources.alerce import AlerceSource
+
+        return self._sources.get((spec, window), lambda: AlerceSource(window))
+
+    def later(self, key: Hashable, ask: Callable[[], T]) -> Future[T]:
+        """Ask a service in the background; the answer is kept for some minutes, a failure until it was seen once."""
+        return self._answers.get(key, lambda: self._pool.submit(ask))
+
+    def ask_again(self, key: Hashable) -> None:
+        """Forget what `later` found under `key`."""
+        self._answers.drop(key)
 
     def predictor(self) -> Predictor:
         """The predictor over the bundles that ship, loaded once."""
@@ -121,6 +140,11 @@ class Desk:
         """Whether the object is at hand without asking the source."""
         return oid in self._kept(self._objects, source)
 
+    def replace(self, source: Source, sequence: AlertSequence) -> None:
+        """Keep a more complete sequence of an object in place of the one at hand."""
+        self.forget(source, sequence.oid)
+        self.sequence(source, sequence.oid, lambda: sequence)
+
     def forget(self, source: Source, oid: str) -> None:
         """Ask for an object anew next time."""
         self._kept(self._objects, source).drop(oid)
@@ -146,7 +170,7 @@ class Desk:
     def _kept(self, group: WeakKeyDictionary[Source, Recent], source: Source) -> Recent:
         with self._lock:
             if source not in group:
-                group[source] = Recent(KEPT_OBJECTS, LIVE_SECONDS if source.name == "alerce" else float("inf"))
+                group[source] = Recent(KEPT_OBJECTS, LIVE_SECONDS if source.name == LIVE else float("inf"))
             return group[source]
 
 

@@ -11,6 +11,7 @@ from tsc_core.display.text import band_name, days_text, magnitude_text, utc_text
 from tsc_core.sources.avro import HISTORY
 
 MOST_TILES = 48
+STAMPLESS = (HISTORY, NO_PACKET)  # detections that never had stamps of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def shown_places(
 
     def wanted(place: int) -> bool:
         alert = sequence.alerts[place]
-        return history or place == selected or alert.candid in used or alert.missing != HISTORY
+        return history or place == selected or alert.candid in used or alert.missing not in STAMPLESS
 
     def rank(place: int) -> tuple[bool, bool, int]:
         return place != selected, not sequence.alerts[place].has_stamps, abs(place - selected)
