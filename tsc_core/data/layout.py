@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +187,10 @@ def blank_stamps(row: dict[str, object]) -> Stamps:
 
     They answer what `select_alerts` asks of a stamp, without a read from disk.
     """
-    fills = [math.nan if lost == h * w else 0.0 for lost, (h, w) in zip(row["nan_pixels"], sides(row), strict=True)]
-    return Stamps(
-        *(np.broadcast_to(np.float32(fill), side) for fill, side in zip(fills, sides(row), strict=True))
-    )  # fmt: skip
+    blank = (lost == h * w for lost, (h, w) in zip(row["nan_pixels"], sides(row), strict=True))
+    return Stamps(*map(_blank, blank, sides(row)))
+
+
+@cache
+def _blank(is_nan: bool, side: tuple[int, int]) -> np.ndarray:
+    return np.broadcast_to(np.float32(math.nan if is_nan else 0.0), side)

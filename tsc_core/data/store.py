@@ -60,6 +60,7 @@ class Dataset:
         tables = [_objects_table(part) for part in self._parts]
         self._first = np.cumsum([0, *(len(table) for table in tables)])  # row of each part's first object
         self.objects: pd.DataFrame = pa.concat_tables(tables).to_pandas() if tables else pd.DataFrame({"oid": []})
+        self._about = functools.lru_cache(16)(self._read_about)
         self._rows = functools.lru_cache(4)(self._read_objects)
         self._group = functools.lru_cache(16)(self._read_group)
 
@@ -110,10 +111,7 @@ class Dataset:
             For a damaged part.
         """
         row = self.index(oid) if isinstance(oid, str) else range(len(self))[oid]
-        part = int(np.searchsorted(self._first, row, side="right")) - 1
-        found = self._rows(part)[row - int(self._first[part])]
-        alerts = self._table_rows(part, "alerts", found["alert_start"], found["detections"])
-        limits = self._table_rows(part, "limits", found["limit_start"], found["limit_count"])
+        part, found, alerts, limits = self._about(row)
         if not pixels:
             return decode(found, alerts, limits, blank_stamps)
         return decode(found, alerts, limits, functools.partial(self._stamps, part))
@@ -125,10 +123,7 @@ class Dataset:
 
     def stamp_places(self, oid: str) -> tuple[int, dict[str, int]]:
         """Part of an object, and for each candid with stamps the place of its pixels, for `read_stamps`."""
-        row = self.index(oid)
-        part = int(np.searchsorted(self._first, row, side="right")) - 1
-        found = self._rows(part)[row - int(self._first[part])]
-        alerts = self._table_rows(part, "alerts", found["alert_start"], found["detections"])
+        part, _, alerts, _ = self._about(self.index(oid))
         return part, {alert["candid"]: alert["offset"] for alert in alerts if alert["has_stamps"]}
 
     def read_stamps(self, part: int, offset: int, shapes: list[tuple[int, int]]) -> Stamps:
@@ -146,6 +141,13 @@ class Dataset:
 
     def _stamps(self, part: int, row: dict[str, object]) -> Stamps:
         return self.read_stamps(part, row["offset"], sides(row))
+
+    def _read_about(self, row: int) -> tuple[int, dict, list[dict], list[dict]]:
+        """Part of an object, and its rows of the three tables."""
+        part = int(np.searchsorted(self._first, row, side="right")) - 1
+        found = self._rows(part)[row - int(self._first[part])]
+        alerts = self._table_rows(part, "alerts", found["alert_start"], found["detections"])
+        return part, found, alerts, self._table_rows(part, "limits", found["limit_start"], found["limit_count"])
 
     def _read_objects(self, part: int) -> list[dict]:
         return _objects_table(self._parts[part]).to_pylist()
