@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tests.packet_maker import candid_of, make_object
-from tsc_core.alerts import Alert, AlertSequence, Stamps
+from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Stamps
 from tsc_core.bundle import ENCODER, Bundle, save_bundle
 from tsc_core.config import EncoderConfig, ModelConfig, PreprocessConfig, RecurrentConfig, RunConfig
 from tsc_core.models import build_model
@@ -21,9 +21,8 @@ CROP = 15
 def stamps(seed=0, shape=(63, 63), fill=None) -> Stamps:
     """Three cutouts of noise, or of one value."""
     rng = np.random.default_rng(seed)
-    return Stamps(
-        *(np.full(shape, fill, np.float32) if fill is not None else rng.random(shape, np.float32) for _ in "std")
-    )
+    pixels = [rng.random(shape, np.float32) if fill is None else np.full(shape, fill, np.float32) for _ in CHANNELS]
+    return Stamps(*pixels)
 
 
 def alert(mjd, fid=1, candid=None, with_stamps=True, oid="SIM1test", shape=(63, 63), fill=None, **record) -> Alert:
@@ -47,25 +46,15 @@ def fetched(oid="SIM1test", mjds=(58300.2, 58303.3, 58306.2, 58309.4, 58312.3), 
 def preprocessor(channels=("science", "template"), **fields) -> Preprocessor:
     """Fitted on four made objects that differ."""
     config = PreprocessConfig(channels, crop=CROP, **fields)
-    objects = [
-        (
-            select_alerts(
-                fetched(f"SIM{i}fit", magap=17.0 + i, ra=30.0 + 20 * i, fwhm=2.0 + i, distpsnr1=-999.0 * (i == 1))
-            ).used,
-            None,
-        )
-        for i in range(4)
-    ]
-    return Preprocessor.fit(config, objects)
+    made = [fetched(f"SIM{i}fit", ra=30.0 + 20 * i, fwhm=2.0 + i, distpsnr1=-999.0 if i == 1 else i) for i in range(4)]
+    return Preprocessor.fit(config, [(select_alerts(found).used, None) for found in made])
 
 
 def bundle(kind="temporal", n=2, seed=0, members=1, classes=None, channels=None, encoder_of=None, **fields) -> Bundle:
     """A bundle of random weights; its members, and `encoder_of`, share one encoder."""
     five = kind in ("stamp", "unified")
     classes = classes or (CLASSES if five else TEMPORAL_CLASSES)
-    found = preprocessor(
-        channels or (("science", "template", "difference") if kind == "stamp" else ("science", "template"))
-    )
+    found = preprocessor(channels or (CHANNELS if kind == "stamp" else CHANNELS[:2]))
     model = ModelConfig(kind, n, classes, encoder=ENCODER_SIZE, recurrent=RecurrentConfig(units=8), hidden=8)
     name = "stamp" if kind == "stamp" else f"{kind}_{n}"
     config = RunConfig(name, model, found.config)

@@ -54,8 +54,8 @@ def test_good_ids(oid):
 
 @pytest.mark.parametrize(
     "oid",
-    ["", "ZTF18abcdef", "ZTF18abcdefgh", "ztf18abcdefg", "ZTF18ABCDEFG", "ZTF18abcdefg\n", " ZTF18abcdefg", "ZTF१८abcdefg",
-     "../ZTF18abcdefg", "DEMO", "DEMO01/..", "SIM1" + "a" * 40, None, 18, b"ZTF18abcdefg"],
+    ["", "ZTF18abcdef", "ZTF18abcdefgh", "ztf18abcdefg", "ZTF18ABCDEFG", "ZTF18abcdefg\n", " ZTF18abcdefg",
+     "ZTF१८abcdefg", "../ZTF18abcdefg", "DEMO", "DEMO01/..", "SIM1" + "a" * 40, None, 18, b"ZTF18abcdefg"],
 )  # fmt: skip
 def test_bad_ids_are_refused_by_name(oid):
     with pytest.raises(ValueError, match="is not an object id") as caught:

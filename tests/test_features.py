@@ -93,9 +93,9 @@ def test_derived_values():
     assert one("log_distnr", distnr=0.0) == -2  # the floor
     assert one("log_detected_fraction", ndethist=3, ncovhist=300) == pytest.approx(-2)
     assert one("log_age", jd=2459000.5, jdstarthist=2458900.5) == pytest.approx(2)
-    assert one("abs_gal_lat", ra=192.85947789, dec=-90 + 27.12825241) == pytest.approx(
-        abs(one("gal_lat", ra=192.85947789, dec=-90 + 27.12825241))
-    )
+    south = {"ra": 12.85947789, "dec": -27.12825241}  # the galactic south pole
+    assert one("gal_lat", **south) == pytest.approx(-90, abs=1e-5)
+    assert one("abs_gal_lat", **south) == pytest.approx(90, abs=1e-5)
     assert one("gal_lat", ra=192.85947789, dec=27.12825241) == pytest.approx(90, abs=1e-5)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import fastavro
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
+from astropy.utils.exceptions import AstropyWarning
 
 from tsc_core.alerts import Alert, Stamps, UpperLimit
 from tsc_core.sources.base import JD_TO_MJD, ODD_DAYS, BadPacket, Packet, candid_mjd
@@ -44,7 +44,7 @@ def decode_stamp(data: bytes) -> np.ndarray:
         raise BadPacket("truncated gzip" if not inflate.unconsumed_tail else f"stamp above {MAX_STAMP >> 20} MB")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VerifyWarning)  # brokers write headers a card short of the standard
+            warnings.simplefilter("ignore", AstropyWarning)  # brokers write headers a card short of the standard
             with fits.open(io.BytesIO(image), memmap=False, lazy_load_hdus=True) as hdus:
                 pixels = hdus[0].data
     except Exception as error:  # astropy raises many kinds on hostile headers, all of them mean the same here
@@ -221,8 +221,9 @@ def peek_oids(raw: bytes, schemas: dict[bytes, int | None]) -> list[str]:
         if schema not in schemas:
             schemas[schema] = _strings_before_id(schema)
         count, at = _varint(raw, at)
-        if count == 1 and schemas[schema] is not None and header.get(b"avro.codec", b"null") == b"null":
-            _, at = _varint(raw, at)
+        size, at = _varint(raw, at)
+        alone = count == 1 and at + size + SYNC >= len(raw)  # one record, one block
+        if alone and schemas[schema] is not None and header.get(b"avro.codec", b"null") == b"null":
             for _ in range(schemas[schema]):
                 _, at = _chunk(raw, at)
             return [check_oid(_chunk(raw, at)[0].decode("ascii"))]
