@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence
 from tsc_core.display.stamps import Stretch, common_limits, draw_tile
 from tsc_core.display.text import band_name, days_text, magnitude_text, utc_text
+from tsc_core.sources.alerce_answers import NO_PACKET
 from tsc_core.sources.avro import HISTORY
 
 MOST_TILES = 48
