@@ -436,10 +436,7 @@ def test_awkward_members_are_named_and_the_rest_is_read(packets, tmp_path):
         "hardlink": "not a regular file", "pipe": "not a regular file", "readme.txt": "not an Avro file",
         "huge": "16 MB, more than a packet has", "cut.avro": "broken Avro file",
     }.items():  # fmt: skip
-        assert any(member in line and reason in line and "bad.tar.gz" in line for line in source.problems), (
-            member,
-            said,
-        )
+        assert any(member in line and reason in line and "bad.tar.gz" in line for line in source.problems), member
     assert len(source.problems) == 9
     (flag,) = found.flags
     assert "packet lost" in flag

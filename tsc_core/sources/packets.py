@@ -22,7 +22,7 @@ from tsc_core.sources.base import BadPacket, ObjectNotFound, Packet, SourceError
 from tsc_core.survey import check_oid
 
 MAX_ARCHIVE = 256 << 30  # bytes of one archive once decompressed
-CHUNK, CHUNK_OUT = 1 << 20, 16 << 20  # bytes of an archive decompressed at a time, and what they may come to
+CHUNK, CHUNK_OUT = 1 << 16, 4 << 20  # bytes of an archive decompressed at a time, and what they may come to
 
 
 @dataclass(frozen=True, slots=True)
