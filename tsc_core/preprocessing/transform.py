@@ -179,22 +179,21 @@ class Preprocessor:
         ValueError
             Without a single object.
         """
-        known = [(alerts, allwise) for alerts, allwise in objects if alerts]
-        if not known:
-            raise ValueError("no training objects to fit the preprocessor on")
         dynamic, static = lookup(config.dynamic, "dynamic"), lookup(config.static, "static")
-        rows = np.concatenate([_dynamic(alerts, config) for alerts, _ in known])
+        values = [  # numbers only: the records of a large training set would not fit into memory
+            (_dynamic(alerts, config), read_static(alerts, static)[None], read_colours(allwise)[None])
+            for alerts, allwise in objects
+            if alerts
+        ]
+        if not values:
+            raise ValueError("no training objects to fit the preprocessor on")
+        rows, statics, colours = (np.concatenate(part) for part in zip(*values, strict=True))
         limits = [*((f.low, f.high) for f in dynamic), LIMITLESS]
         return cls(
             config,
             Scale.fit((*config.dynamic, TIME_DIFFERENCE), limits, rows, config.metadata_scaling),
-            Scale.fit(
-                config.static,
-                [(f.low, f.high) for f in static],
-                np.stack([read_static(alerts, static) for alerts, _ in known]),
-                config.metadata_scaling,
-            ),
-            Scale.fit(COLOURS, [LIMITLESS] * 3, np.stack([read_colours(allwise) for _, allwise in known])),
+            Scale.fit(config.static, [(f.low, f.high) for f in static], statics, config.metadata_scaling),
+            Scale.fit(COLOURS, [LIMITLESS] * 3, colours),
         )
 
     def __call__(self, alerts: tuple[Alert, ...], allwise: AllWise | None = None, label: int = -1) -> Example:
