@@ -35,7 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("path", metavar="PATH", help='packets: a file, a folder, a tar or tar.gz, or "demo"')
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes any free one")
     parser.add_argument("--config", type=Path, metavar="FILE", help="where to write the client's configuration")
-    parser.add_argument("--allwise", type=Path, metavar="CSV", help="sources: AllWISE,RAJ2000,DEJ2000,W1mag..W4mag")
+    parser.add_argument(
+        "--allwise",
+        type=Path,
+        metavar="CSV",
+        help="sources: AllWISE,RAJ2000,DEJ2000,W1mag..W4mag (default: those that came with the archive, if any)",
+    )
     parser.add_argument("--latency-ms", type=float, default=0.0, help="wait before every answer")
     parser.add_argument("--errors", type=float, default=0.0, metavar="FRACTION", help="requests answered by 502")
     parser.add_argument("--hangs", type=float, default=0.0, metavar="FRACTION", help="requests never answered")
@@ -48,12 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     from tsc_core.sources import SourceError, open_source
     from tsc_core.sources.loopback import LoopbackServer
-    from tsc_core.sources.loopback.answers import read_sources
+    from tsc_core.sources.loopback.answers import known_sources, read_sources
 
     try:
-        faults, sources = _faults(args), read_sources(args.allwise) if args.allwise else []
-        archive = open_source(args.path)
+        faults, archive = _faults(args), open_source(args.path)
         print(f"tsc: reading {args.path}", file=sys.stderr)
+        sources = read_sources(args.allwise) if args.allwise else known_sources(archive)
         server = LoopbackServer(archive, faults, sources, args.lost, args.port, args.hang_s)
     except (ValueError, OSError, OverflowError) as error:
         print(f"tsc: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tsc_core.alerts import Alert, AlertSequence
 from tsc_core.sources.allwise import DEC, RA, mean_position, separation_arcsec
+from tsc_core.sources.base import Source
 from tsc_core.sources.packets import PacketSource
 
 LISTED = (
@@ -182,6 +183,20 @@ def read_sources(path: Path) -> list[dict[str, str]]:
     missing = {"RAJ2000", "DEJ2000"} - set(rows[0] if rows else COLUMNS)
     if missing:
         raise ValueError(f"{path.name}: no column {', '.join(sorted(missing))}; needed are {', '.join(COLUMNS)}")
+    return rows
+
+
+def known_sources(archive: Source) -> list[dict[str, str]]:
+    """AllWISE sources that an archive brings with its objects (the demo does), each at its object's mean position."""
+    rows = []
+    for sequence in map(archive.fetch, archive.oids()):
+        if not sequence.allwise_asked:
+            return []  # this archive has none for any object
+        if sequence.allwise is not None and (position := mean_position(sequence.alerts)):
+            bands = (getattr(sequence.allwise, f"w{band}") for band in "1234")
+            cells = ("" if math.isnan(band) else repr(band) for band in bands)
+            name = sequence.allwise.designation or sequence.oid
+            rows.append(dict(zip(COLUMNS, (name, *map(repr, position), *cells), strict=True)))
     return rows
 
 
