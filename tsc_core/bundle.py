@@ -90,11 +90,12 @@ class Bundle:
     @cached_property
     def encoder_key(self) -> str | None:
         """Equal for bundles whose codes of a stamp are equal; None without images."""
-        if not self.config.model.images:
+        state = encoder_state(self.model)
+        if not state:
             return None
         stamps = (self.config.preprocess.channels, self.config.preprocess.crop, self.config.model.encoder)
         digest = hashlib.sha256(repr((stamps, self.config.preprocess.scaling)).encode())
-        for name, tensor in sorted(encoder_state(self.model).items()):
+        for name, tensor in sorted(state.items()):
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
@@ -157,6 +158,8 @@ def load_bundle(path: str | Path) -> Bundle:
             raise BundleError(f"format {found['format']}, this version reads {FORMAT}")
         config = from_dict(found["config"], RunConfig)
         preprocessor = Preprocessor.from_dict(found["preprocessor"])
+        if preprocessor.config != config.preprocess:
+            raise BundleError("the preprocessor was fitted for another configuration")
         temperatures = {int(n): float(value) for n, value in found["temperatures"].items()}
         if not all(math.isfinite(value) and value > 0 for value in temperatures.values()):
             raise BundleError("temperatures need to be positive")
