@@ -1,5 +1,142 @@
-"""Training runs."""
+"""Training runs: tables of the paper beside ours, configurations, curves, seeds."""
 
+import pandas as pd
 import streamlit as st
 
+from tsc_core.display.text import plain_markdown
+from tsc_core.evaluation.figures import curves_figure, parameter_figure
+from tsc_core.evaluation.runs import (
+    RUNS,
+    Run,
+    Unreadable,
+    columns_of,
+    differing,
+    find_experiments,
+    find_runs,
+    metrics_of,
+    over_seeds,
+    read_curve,
+    smoothed,
+)
+
+MOST_CURVES = 16
+FAVOURITES = ("test.accuracy", "test.balanced_accuracy", "val_accuracy", "val_loss")
+
+
+def run_table(runs: list[Run], only_differences: bool) -> pd.DataFrame:
+    """A row per run: state, metrics, and its configuration or what differs in it."""
+    keys = differing(runs) if only_differences else columns_of(run.config for run in runs)
+    rows = []
+    for run in runs:
+        state = "finished" if run.result else "not finished"
+        row = {"run": run.name, "state": "broken" if run.broken else state}
+        row |= {name: value for name, value in metrics_of(run).items() if name.count(".") < 2}
+        rows.append(row | {key: str(run.config[key]) for key in keys if key in run.config})
+    return pd.DataFrame(rows)
+
+
+def draw_curves(runs: list[Run]) -> None:
+    """The chosen runs' metrics against step, smoothed."""
+    curves = {}
+    for run in runs[:MOST_CURVES]:
+        try:
+            curves[run.name] = read_curve(run)
+        except Unreadable as error:
+            st.caption(f":material/warning: {plain_markdown(error)}")
+    names = [name for name in columns_of(curves.values()) if name not in ("step", "best", "seconds")]
+    if not names:
+        st.info("None of the chosen runs has a table of metrics yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        metric = st.selectbox("Metric", names, index=names.index("val_loss") if "val_loss" in names else 0, width=240)
+        weight = st.slider("Smoothing", 0.0, 0.99, 0.6, width=240)
+    lines, best = {}, {}
+    for run in runs[:MOST_CURVES]:
+        table = curves.get(run.name, {})
+        if metric in table:
+            lines[run.name] = (table["step"], table[metric], smoothed(table[metric], weight))
+            best[run.name] = metrics_of(run).get("best_step", float("nan"))
+    st.plotly_chart(curves_figure(lines, metric, best), key="curves")
+    st.caption("Faint: as measured; strong: smoothed; star: the step whose weights were kept.")
+    last = [
+        {"run": name, "best step": best[name], "last step": steps[-1], f"last {metric}": raw[-1]}
+        for name, (steps, raw, _) in lines.items() if steps
+    ]  # fmt: skip
+    st.dataframe(pd.DataFrame(last), hide_index=True)
+
+
+def compare(runs: list[Run], metric: str) -> None:
+    """Seeds gathered to mean and spread, and the metric against one hyper-parameter."""
+    groups = over_seeds(runs, metric)
+    st.dataframe(
+        pd.DataFrame(
+            [{"configuration": g.label, "runs": len(g.runs), "mean": g.mean, "std": g.std} for g in groups]
+        ),
+        hide_index=True,
+    )  # fmt: skip
+    finished = [run for run in runs if metric in metrics_of(run)]
+    keys = [key for key in differing(finished) if key != "name"]
+    if not keys:
+        st.caption("All these runs have the same configuration: nothing to draw the metric against.")
+        return
+    axis = st.selectbox("Hyper-parameter", keys)
+    held = [run for run in finished if axis in run.config]
+    values, scores = [run.config[axis] for run in held], [metrics_of(run)[metric] for run in held]
+    st.plotly_chart(parameter_figure(values, scores, [run.name for run in held], axis, metric), key="parameter")
+
+
 st.title("Training runs", anchor=False)
+with st.sidebar:
+    folder = st.text_input("Folder of runs", str(RUNS), help="What `tsc train --out` and `tsc experiment --out` wrote.")
+runs, experiments = find_runs(folder), find_experiments(folder)
+if not runs and not experiments:
+    st.info(
+        "No runs here yet. `tsc train` and `tsc experiment` write them; put their folders below `checkpoints/runs`."
+    )
+    st.stop()
+
+broken = [run for run in runs if run.broken]
+with st.container(horizontal=True):
+    st.metric("Runs", len(runs), width="content", border=True)
+    st.metric("Finished", sum(bool(run.result) and not run.broken for run in runs), width="content", border=True)
+    st.metric("Broken", len(broken), width="content", border=True)
+tables_tab, runs_tab, seeds_tab, broken_tab = st.tabs(
+    ["Paper and ours", "Runs", "Seeds and hyper-parameters", f"Broken ({len(broken)})"]
+)
+with tables_tab:
+    if not experiments:
+        st.info("No experiment here yet: `tsc experiment recurrent --data DIR --out checkpoints/runs/recurrent`.")
+    for experiment in experiments:
+        st.subheader(plain_markdown(experiment.title), anchor=False)
+        if experiment.problem:
+            st.warning(plain_markdown(experiment.problem))
+        else:
+            st.dataframe(pd.DataFrame(list(experiment.rows)), hide_index=True)
+            for key, value in experiment.notes.items():
+                if key not in ("name", "title"):
+                    st.caption(f"{plain_markdown(key)}: {plain_markdown(value)}")
+usable = [run for run in runs if not run.broken]
+with runs_tab:
+    if usable:
+        only = st.toggle("Only what differs in the configuration", value=True)
+        table = run_table(usable, only)
+        picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
+        chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or usable[:2]
+        names = ", ".join(run.name for run in chosen[:MOST_CURVES])
+        st.caption(f"Curves of {plain_markdown(names)}. Choose rows at their left edge to compare others.")
+        draw_curves(chosen)
+    else:
+        st.info("No readable run.")
+with seeds_tab:
+    names = sorted({name for run in usable for name in metrics_of(run)}, key=lambda n: (n not in FAVOURITES, n))
+    if names:
+        compare(usable, st.selectbox("Metric", names, key="seed_metric"))
+    else:
+        st.info("No finished run.")
+with broken_tab:
+    st.dataframe(
+        pd.DataFrame(
+            [{"run": run.name, "what is wrong": run.problem} for run in broken], columns=["run", "what is wrong"]
+        ),
+        hide_index=True,
+    )

@@ -103,13 +103,13 @@ def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarr
     return alt.layer(cells, words).properties(height=90 * len(classes) + 60)
 
 
-def reliability_figure(classes: Sequence[str], curves: Sequence[Sequence[Mapping[str, float]]]) -> go.Figure:
+def reliability_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> go.Figure:
     """Frequency against probability per class, with Wilson intervals; the diagonal is perfect calibration."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot", "color": "#8C8C8C"})
-    for name, bins in zip(classes, curves, strict=True):
+    for name, bins in curves.items():
         style, y = class_style(name), [b["frequency"] for b in bins]
         figure.add_scatter(
             x=[b["probability"] for b in bins],

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tsc_core.evaluation.metrics import confusion, precision_at, reliability
-from tsc_core.evaluation.runs import Unreadable, number, read_object
-from tsc_core.survey import CLASSES, is_made
+from tsc_core.evaluation.metrics import precision_at, reliability
+from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
+from tsc_core.survey import CLASSES
 
 NATURAL_COUNTS = {"AGN": 48_262, "SN": 2_524, "VS": 101_038}  # objects with 1 to 10 alerts in the paper (Sec. 2)
+PASSED_OVER = ("bundle.json", "config.json", "environment.json")
+ABOUT = {"n": "model.n", "origin": "card.origin", "model": "name"}  # what to look for in a config or a bundle
 ORIGINS = ("simulated", "real", "real and simulated", "unknown")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Objects that were scored: ids, true classes as indices (N,), and probabilities (N, K)."""
+    """Objects that were scored.
+
+    Attributes
+    ----------
+    oids : tuple of str
+    labels, predicted : ndarray (N,), int
+        Indices of the true and of the most probable class.
+    probability : ndarray (N,)
+        Of the predicted class.
+    probabilities : ndarray (N, K) or None
+        Of every class, where they were kept.
+    """
 
     oids: tuple[str, ...]
     labels: np.ndarray
-    probabilities: np.ndarray
+    predicted: np.ndarray
+    probability: np.ndarray
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,18 +50,20 @@ class Result:
     name : str
         Where it was found.
     model : str
-        The bundle or run that was scored.
+        The bundle, run or row of a table that was scored.
     n : str
         Number of detections, "" where it was not said.
     origin : str
         One of `ORIGINS`: what kind of objects. Results of different origins are never shown as one.
     split : str
-        "test", "validation", ..., "" where it was not said.
+        Which objects: "test", the title of a labelled set, "" where it was not said.
     classes : tuple of str
     counts : ndarray (K, K)
         Rows true, columns predicted.
     scores : Scores or None
         The objects, where they were kept.
+    seed : str
+        Of the training, "" where there is one run only. Results alike but for it can be averaged.
     source : str
         Where the objects can be opened, as `open_source` takes it; "" where unknown.
     """
@@ -60,31 +76,37 @@ class Result:
     classes: tuple[str, ...]
     counts: np.ndarray
     scores: Scores | None = None
+    seed: str = ""
     source: str = ""
 
     @property
     def title(self) -> str:
-        """In words, unique enough to choose by."""
-        parts = [
-            self.model,
-            f"n = {self.n}" if self.n else "",
-            self.split,
-            self.name if self.name != self.model else "",
-        ]
+        """In words, the same for results that differ by seed alone."""
+        place = self.name if self.name != self.model else ""
+        parts = [self.model, f"n = {self.n}" if self.n else "", self.split, place]
         return " · ".join(part for part in parts if part)
 
     def cell(self, true: str, predicted: str) -> list[tuple[str, float]]:
         """Ids of the objects of one cell with the probability of the predicted class, surest first."""
         if self.scores is None or true not in self.classes or predicted not in self.classes:
             return []
-        row, column = self.classes.index(true), self.classes.index(predicted)
-        inside = (self.scores.labels == row) & (self.scores.probabilities.argmax(1) == column)
-        found = [(self.scores.oids[i], float(self.scores.probabilities[i, column])) for i in np.flatnonzero(inside)]
-        return sorted(found, key=lambda item: -item[1])
+        found = self.scores
+        inside = (found.labels == self.classes.index(true)) & (found.predicted == self.classes.index(predicted))
+        chosen = [(found.oids[i], float(found.probability[i])) for i in np.flatnonzero(inside)]
+        return sorted(chosen, key=lambda item: -item[1])
 
-    def reliability(self) -> list[list[dict]]:
-        """Bins of each class's probability, as `metrics.reliability`; empty without the objects."""
-        return reliability(self.scores.labels, self.scores.probabilities) if self.scores else []
+    def reliability(self) -> dict[str, list[dict]]:
+        """Bins of each class's probability, as `metrics.reliability`; of the predicted class's alone where only
+        that was kept; empty without the objects.
+        """
+        found = self.scores
+        if found is None:
+            return {}
+        if found.probabilities is not None:
+            return dict(zip(self.classes, reliability(found.labels, found.probabilities), strict=True))
+        correct = (found.labels == found.predicted).astype(int)
+        pairs = np.stack([1 - found.probability, found.probability], axis=1)
+        return {"predicted class": reliability(correct, pairs)[1]}
 
     def natural_precision(self) -> dict[str, float]:
         """Precision of each class, were classes as frequent as `NATURAL_COUNTS`; other classes are left out."""
@@ -99,22 +121,54 @@ def find_results(folder: str | Path) -> tuple[list[Result], list[str]]:
     """Every result below a folder, and the files that could not be used, each with its fault."""
     root, found, problems = Path(folder), [], []
     for path in sorted(root.rglob("*.json")):
-        if path.name in ("bundle.json", "config.json", "environment.json"):
-            continue
+        if path.name in PASSED_OVER or (path.name == "metrics.json" and (path.parent.parent / TEST).exists()):
+            continue  # the second: the bundle inside a run, whose scores the run has itself
         name = path.parent.relative_to(root).as_posix()
         try:
             report = read_object(path)
+            tables = _tables(path)
+            if path.name == EXPERIMENT:
+                found += _of_experiment(name, report, tables)
+            else:
+                found += [_result(name, trail, block, tables) for trail, block in _blocks(report, _around(path))]
         except Unreadable as error:
             problems.append(f"{name}: {error}")
-            continue
-        tables = _tables(path)
-        found += [_result(name, trail, block, tables) for trail, block in _blocks(report, {})]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append(f"{name}/{path.name}: not as written by `tsc` ({type(error).__name__})")
     return found, problems
+
+
+def _of_experiment(name: str, report: Mapping, tables: Mapping[tuple[str, str], list[dict]]) -> list[Result]:
+    """The test sets of an experiment's cells; the objects are kept for the first seed of each row."""
+    cells, found = {cell["key"]: cell for cell in report["cells"]}, []
+    for row in report["rows"]:
+        for place, key in enumerate(row.get("cells", ())):
+            cell = cells.get(key, {})
+            if not _usable(cell.get("test") or {}):
+                continue
+            trail = {"n": str(cell["config"]["model"]["n"]), "origin": str(report.get("origin")), "split": "test"}
+            trail |= {"model": str(row["label"]), "seed": str(cell.get("seed", ""))}
+            rows = tables.get((str(row["label"]), ""), []) if place == 0 else []
+            found.append(_result(name, trail, cell["test"], {("test", trail["n"]): rows}))
+    return found
+
+
+def _around(path: Path) -> dict[str, str]:
+    """What the files beside a report say of it: a run's number of detections and origin, a bundle's name."""
+    trail = _meaning(path.stem)
+    for name in (path.with_name("config.json"), path.with_name("bundle.json"), path.parent / "bundle" / "bundle.json"):
+        if name.exists():
+            try:
+                flat = flatten(read_object(name))
+            except Unreadable:
+                continue  # the page of the runs says what is wrong with it
+            trail |= {key: str(flat[at]) for key, at in ABOUT.items() if at in flat}
+    return trail
 
 
 def _blocks(values: Mapping[str, object], trail: dict[str, str]) -> Iterator[tuple[dict[str, str], Mapping]]:
     """Every mapping with a usable confusion matrix, and what the mappings around it say of it."""
-    for key in ("model", "origin", "source", "split", "window", "name"):
+    for key in ("model", "origin", "source", "split"):
         if isinstance(values.get(key), str):
             trail = trail | {key: values[key]}
     if _usable(values):
@@ -125,13 +179,13 @@ def _blocks(values: Mapping[str, object], trail: dict[str, str]) -> Iterator[tup
 
 
 def _meaning(key: str) -> dict[str, str]:
-    """What a key around a matrix tells: the number of detections, the split, or the origin."""
+    """What a key around a matrix tells: the number of detections, or which objects."""
     if key.isdecimal():
         return {"n": key}
-    if key in ("test", "validation", "training"):
-        return {"split": key}
+    if key in ("n", "metrics", "report", "result"):
+        return {}
     words = [word for word in ("simulated", "real") if word in key.lower()]
-    return {"origin": words[0]} if len(words) == 1 else {}
+    return {"split": key} | ({"origin": words[0]} if len(words) == 1 else {})
 
 
 def _usable(values: Mapping[str, object]) -> bool:
@@ -142,54 +196,76 @@ def _usable(values: Mapping[str, object]) -> bool:
     return len(rows) == len(counts) == len(classes) and all(number(x) >= 0 for row in rows for x in row)
 
 
-def _result(name: str, trail: Mapping[str, str], block: Mapping, tables: Mapping[str, list[dict]]) -> Result:
-    classes = tuple(str(c) for c in block["classes"])
-    n = trail.get("n", "")
-    scores = _scores(tables.get(n, []), classes)
-    counts = np.array(block["confusion"], dtype=float)
-    if scores is not None and not np.array_equal(confusion(scores.labels, scores.probabilities), counts):
-        scores = None  # the table is of other objects than the matrix
-    origin = trail.get("origin", "unknown")
+def _result(
+    name: str, trail: Mapping[str, str], block: Mapping, tables: Mapping[tuple[str, str], list[dict]]
+) -> Result:
+    classes, counts = tuple(str(c) for c in block["classes"]), np.array(block["confusion"], dtype=float)
+    n, split, origin = trail.get("n", ""), trail.get("split", ""), trail.get("origin", "unknown")
+    rows = next((tables[key] for key in ((split, n), ("", n), ("", "")) if key in tables), [])
+    source = "demo" if trail.get("source") == "demo" or "demo" in split else "alerce" if origin == "real" else ""
     return Result(
-        name,
-        str(block.get("model", trail.get("model", trail.get("name", name)))),
-        n,
-        origin if origin in ORIGINS else "unknown",
-        trail.get("split", ""),
-        classes,
-        counts,
-        scores,
-        "demo" if trail.get("source", "").startswith("demo") else "alerce" if origin == "real" else "",
+        name=name,
+        model=str(block.get("model", trail.get("model", name))),
+        n=n,
+        origin=origin if origin in ORIGINS else "unknown",
+        split=split,
+        classes=classes,
+        counts=counts,
+        scores=_scores(rows, classes, counts),
+        seed=trail.get("seed", ""),
+        source=source,
     )
 
 
-def _tables(report: Path) -> dict[str, list[dict]]:
-    """Rows of the CSV beside a report (`<stem>.csv` or `objects.csv`, as `tsc evaluate --objects`), by n."""
-    tables: dict[str, list[dict]] = {}
+def _tables(report: Path) -> dict[tuple[str, str], list[dict]]:
+    """Rows of the CSV beside a report (`<stem>.csv` or `objects.csv`), by set (or row of a table) and n."""
+    tables: dict[tuple[str, str], list[dict]] = {}
     for path in (report.with_suffix(".csv"), report.with_name("objects.csv")):
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    tables.setdefault(str(row.get("n", "")), []).append(row)
+                    key = (str(row.get("set") or row.get("row") or ""), str(row.get("n") or ""))
+                    tables.setdefault(key, []).append(row)
         except (OSError, UnicodeDecodeError, csv.Error):
             continue
         break
     return tables
 
 
-def _scores(rows: Sequence[Mapping[str, str]], classes: tuple[str, ...]) -> Scores | None:
+def _scores(rows: Sequence[Mapping[str, str]], classes: tuple[str, ...], counts: np.ndarray) -> Scores | None:
+    """The objects of a matrix; None where there are none, or the table is of other objects than the matrix."""
     kept = [row for row in rows if row.get("label") in classes and row.get("oid")]
-    values = [[number(row.get(name)) for name in classes] for row in kept]
-    if not kept or not all(math.isfinite(p) for row in values for p in row):
+    if not kept:
         return None
-    labels = np.array([classes.index(row["label"]) for row in kept])
-    return Scores(tuple(row["oid"] for row in kept), labels, np.array(values))
+    labels, oids = np.array([classes.index(row["label"]) for row in kept]), tuple(row["oid"] for row in kept)
+    values = np.array([[number(row.get(name)) for name in classes] for row in kept])
+    if np.isfinite(values).all():
+        found = Scores(oids, labels, values.argmax(1), values.max(1), values)
+    elif all(row.get("predicted") in classes for row in kept):
+        predicted = np.array([classes.index(row["predicted"]) for row in kept])
+        found = Scores(oids, labels, predicted, np.array([number(row.get("probability")) for row in kept]))
+    else:
+        return None
+    same = np.zeros(counts.shape)
+    np.add.at(same, (found.labels, found.predicted), 1)
+    return found if np.array_equal(same, counts) else None
 
 
-def origin_of(oids: Sequence[str]) -> str:
-    """Whether ids are of simulated objects, real ones, or both."""
-    kinds = {"simulated" if is_made(oid) else "real" for oid in oids}
-    return " and ".join(sorted(kinds)) or "unknown"
+def result_of(name: str, report: Mapping[str, object], rows: Mapping[int, list[tuple]], source: str) -> list[Result]:
+    """Results of an evaluation made just now: its report, and its rows (oid, label, probabilities) by n.
+
+    The arguments are `tsc_core.inference.bulk.Evaluation.report()` and its `rows`.
+    """
+    found = []
+    for n, block in report["n"].items():
+        tables = {
+            ("", n): [
+                {"oid": oid, "label": label, **dict(zip(block["classes"], map(float, p), strict=True))}
+                for oid, label, p in rows[int(n)]
+            ]
+        }
+        found.append(_result(name, {"n": n, "origin": str(report["origin"])}, block, tables))
+    return [replace(result, source=source) for result in found]
 
 
 def over_seeds(results: Sequence[Result]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

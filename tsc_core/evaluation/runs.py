@@ -9,10 +9,14 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 CONFIG, METRICS, RESULT, EXPERIMENT = "config.json", "metrics.csv", "result.json", "experiment.json"
+TEST, CELL, CURVES = "test.json", "cell.json", "curves.csv"
+RUNS = Path(__file__).resolve().parents[2] / "checkpoints" / "runs"
 SEED = "training.seed"
+UNFINISHED = "not finished: no result.json"
 LARGEST = 64 << 20  # bytes of one file: more is not what the trainer writes
 Value = str | float | int | bool | None
 
@@ -32,6 +36,8 @@ class Run:
         `result.json`; empty while the run goes on.
     problem : str or None
         Why the run cannot be shown in full.
+    cell : str or None
+        Its key in the experiment's `curves.csv`, for a run known from an experiment's report alone.
     """
 
     name: str
@@ -39,6 +45,12 @@ class Run:
     config: Mapping[str, Value] = field(default_factory=dict)
     result: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
+    cell: str | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether something of it cannot be read; a run that goes on is not broken."""
+        return self.problem is not None and self.problem != UNFINISHED
 
     @property
     def experiment(self) -> str:
@@ -62,17 +74,42 @@ class Unreadable(ValueError):
 
 
 def find_runs(folder: str | Path) -> list[Run]:
-    """All runs below a folder, sorted by name; none where the folder does not exist."""
+    """All runs below a folder, those of experiments' reports among them, sorted by name; none without the folder."""
     root = Path(folder)
     found = []
     for at, folders, files in os.walk(root):
         folders.sort()
-        if {CONFIG, METRICS, RESULT}.intersection(files):
+        if EXPERIMENT in files:
+            found += _runs_of_experiment(root, Path(at))
+            folders.clear()
+        elif {CONFIG, METRICS, RESULT, CELL}.intersection(files):
             found.append(_read_run(root, Path(at)))
             folders.clear()
         elif not files and not folders and Path(at) != root:
             found.append(Run(Path(at).relative_to(root).as_posix(), Path(at), problem="an empty folder"))
     return sorted(found, key=lambda run: run.name)
+
+
+def _runs_of_experiment(root: Path, path: Path) -> list[Run]:
+    """A run for each cell of a report; one broken run where the report cannot be read."""
+    name = path.relative_to(root).as_posix()
+    try:
+        cells = read_object(path / EXPERIMENT)["cells"]
+        return [
+            Run(
+                f"{name}/{cell['key']}",
+                path,
+                flatten(cell["config"]),
+                {key: value for key, value in cell.items() if key not in ("config", "key")},
+                str(cell["error"])[:300] if cell.get("error") else None,
+                str(cell["key"]),
+            )
+            for cell in cells
+        ]
+    except Unreadable as error:
+        return [Run(name, path, problem=str(error))]
+    except (KeyError, TypeError, AttributeError) as error:
+        return [Run(name, path, problem=f"{EXPERIMENT} is not as written by `tsc experiment` ({type(error).__name__})")]
 
 
 def _read_run(root: Path, path: Path) -> Run:
@@ -82,13 +119,15 @@ def _read_run(root: Path, path: Path) -> Run:
         config = flatten(read_object(path / CONFIG))
     except Unreadable as error:
         problems.append(str(error))
-    if (path / RESULT).exists():
-        try:
-            result = read_object(path / RESULT)
-        except Unreadable as error:
-            problems.append(str(error))
-    elif not problems:
-        problems.append("not finished: no result.json")
+    for file in (RESULT, CELL, TEST):
+        if (path / file).exists():
+            try:
+                found = read_object(path / file)
+                result |= {"test": found} if file == TEST else found
+            except Unreadable as error:
+                problems.append(str(error))
+    if not result and not problems:
+        problems.append(UNFINISHED)
     return Run(name, path, config, result, "; ".join(problems) or None)
 
 
@@ -134,16 +173,23 @@ def read_curve(run: Run) -> dict[str, list[float]]:
     Unreadable
         Where there is no table, or it has no column `step`.
     """
+    path = run.path / (CURVES if run.cell else METRICS)
     try:
-        text = (run.path / METRICS).read_text(encoding="utf-8", errors="replace")
+        names, rows = _table(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise Unreadable(f"{run.name}: {METRICS} cannot be read ({type(error).__name__})") from None
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-    names = [name for name in reader.fieldnames or () if name]
+        raise Unreadable(f"{run.name}: {path.name} cannot be read ({type(error).__name__})") from None
     if "step" not in names:
-        raise Unreadable(f"{run.name}: {METRICS} has no column step")
-    rows = [row for row in reader if math.isfinite(number(row["step"]))]
-    return {name: [number(row.get(name)) for row in rows] for name in names}
+        raise Unreadable(f"{run.name}: {path.name} has no column step")
+    kept = [row for row in rows if math.isfinite(number(row["step"])) and (not run.cell or row.get("cell") == run.cell)]
+    return {name: [number(row.get(name)) for row in kept] for name in names if name != "cell"}
+
+
+@lru_cache(maxsize=64)
+def _table(path: Path, changed: int) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV; `changed` (the file's time) is part of what is remembered."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    return [name for name in reader.fieldnames or () if name], list(reader)
 
 
 def number(value: object) -> float:
@@ -223,7 +269,19 @@ def _read_experiment(path: Path) -> Experiment:
         return Experiment(name, name, problem=f"{EXPERIMENT} has no list of rows")
     notes = {key: value for key, value in found.items() if not isinstance(value, (list, dict))}
     title = str(found.get("title", found.get("name", name)))
-    return Experiment(str(found.get("name", name)), title, tuple(flatten(row) for row in rows), notes)
+    return Experiment(str(found.get("name", name)), title, tuple(map(_table_row, rows)), notes)
+
+
+def _table_row(row: Mapping[str, object]) -> dict[str, Value]:
+    """One line of an experiment's table as a person reads it: ours with spread and runs, the paper's beside it."""
+    ours, paper, other = (row.get(key) or {} for key in ("ours", "paper", "against_reference"))
+    if not all(isinstance(part, dict) for part in (ours, paper, other)):
+        return flatten(row)
+    shown = {"row": str(row.get("label", "")), **flatten(row.get("columns") or {})}
+    shown |= {"ours (%)": ours.get("mean"), "± (%)": ours.get("std"), "runs": ours.get("runs")}
+    shown |= {"paper (%)": paper.get("accuracy"), "paper ± (%)": paper.get("std"), "paper": paper.get("setting")}
+    shown |= {f"vs {row.get('reference')}: {key}": value for key, value in flatten(other).items()}
+    return shown | {"ms per object": row.get("ms_per_object"), "best on validation": row.get("best")}
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
