@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         return {"build": _build, "info": _info, "merge": _merge, "split": _split}[args.verb](args)
-    except DatasetError as error:
+    except BrokenPipeError:
+        raise
+    except (DatasetError, OSError) as error:
         print(f"tsc dataset: {error}", file=sys.stderr)
         return FAILED
 
