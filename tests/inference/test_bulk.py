@@ -1,0 +1,98 @@
+"""A labelled source to the public report: who was scored, who was not and why."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests import packet_maker as maker
+from tests.made_objects import bundle
+from tsc_core.inference import bulk
+from tsc_core.inference.predictor import Predictor
+from tsc_core.preprocessing import select_alerts
+from tsc_core.sources.packets import PacketSource
+
+
+@pytest.fixture(scope="module")
+def source():
+    """Objects of 1 to 4 packets, one whose stamps are clipped, and one whose packet is cut."""
+    packets = {}
+    for i in range(1, 5):
+        packets |= maker.make_object(f"SIM{i}bulk", mjds=tuple(58300.2 + 3 * k + 30 * i for k in range(i)))
+    packets |= maker.make_object("SIM5bulk", mjds=(58600.2,), shape=(62, 63))
+    packets |= {"cut": maker.make_packet("SIM6bulk", 58700.2)[:-4000]}
+    return PacketSource.from_uploads([(f"{name}.avro", raw) for name, raw in packets.items()], "made")
+
+
+LABELS = {
+    "SIM1bulk": "bogus", "SIM2bulk": "SN", "SIM3bulk": "VS", "SIM4bulk": "asteroid", "SIM5bulk": "AGN",
+    "SIM6bulk": "AGN", "SIM7bulk": "AGN", "SIM8bulk": "", "SIM9bulk": None,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor([bundle("stamp", 1), bundle("temporal", 2), bundle("temporal", 3, seed=3)])
+
+
+def test_the_report(source, predictor):
+    found = bulk.evaluate(predictor, source, LABELS)
+    report = found.report()
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert {n: part["objects"] for n, part in report["n"].items()} == {"1": 4, "2": 2, "3": 1}
+    assert report["n"]["1"]["classes"] == ["AGN", "SN", "VS", "asteroid", "bogus"]
+    assert report["n"]["2"]["classes"] == ["AGN", "SN", "VS"]
+    assert report["n"]["2"]["model"] == "temporal_2"
+    assert np.sum(report["n"]["1"]["confusion"], axis=1).tolist() == [0, 1, 1, 1, 1]
+    assert set(report["n"]["1"]["recall"]["SN"]) >= {"value", "low", "high"}
+    assert {"accuracy", "balanced_accuracy", "ece"} <= set(report["n"]["1"])
+    assert report["skipped"] == {
+        "no label": 2,
+        "not in the source": 1,
+        "not read: BadPacket": 1,
+        "no detection can be used": 1,
+        "n=2: label asteroid is not among AGN, SN, VS": 1,
+        "n=3: label asteroid is not among AGN, SN, VS": 1,
+    }
+    assert report["origin"] == "simulated"
+    assert report["window"] == "first"
+
+
+def test_groups_change_nothing(source, predictor, monkeypatch):
+    whole = bulk.evaluate(predictor, source, LABELS)
+    monkeypatch.setattr(bulk, "AT_ONCE", 1)
+    told = []
+    single = bulk.evaluate(predictor, source, LABELS, progress=told.append)
+    assert told == [1] * 4
+    assert single.skipped == whole.skipped
+    for n, rows in whole.rows.items():
+        for (oid, label, probabilities), other in zip(rows, single.rows[n], strict=True):
+            assert (oid, label) == other[:2]
+            np.testing.assert_allclose(probabilities, other[2], atol=2e-6)
+
+
+def test_objects_of_the_training_set_are_held_out(source):
+    made = bundle("stamp", 1, members=2, folds={"SIM1bulk": 1})
+    for place, member in enumerate(made.members):
+        member.head[-1].weight.zero_()
+        member.head[-1].bias.copy_(10.0 * (torch.arange(5) == place))
+    rows = bulk.evaluate(Predictor([made]), source, {"SIM1bulk": "SN", "SIM2bulk": "SN"}).rows[1]
+    assert rows[0][2].argmax() == 1
+    assert rows[0][2][1] > 0.99
+    assert rows[1][2][1] == pytest.approx(0.5, abs=0.01)
+
+
+def test_nothing_scored(predictor, source):
+    report = bulk.evaluate(predictor, source, {"SIM7bulk": "SN"}).report()
+    assert report["n"] == {}
+    assert report["origin"] is None
+    assert report["skipped"] == {"not in the source": 1}
+
+
+def test_the_window_last_scores_the_most_recent(source, predictor):
+    found = bulk.evaluate(predictor, source, {"SIM3bulk": "VS"}, "last")
+    sequence = source.fetch("SIM3bulk")
+    newest = predictor.score([(select_alerts(sequence, "last"), sequence)])[0][0]
+    np.testing.assert_allclose(found.rows[1][0][2], newest.probabilities.numpy(), atol=2e-6)
+    assert found.report()["window"] == "last"

@@ -1,0 +1,60 @@
+"""The public JSON of a prediction, and the same as text."""
+
+import json
+import math
+
+from tsc_core.alerts import AllWise, Detection, Prediction, Step
+from tsc_core.inference.results import as_json, as_text, failed
+
+PREDICTION = Prediction(
+    "ZTF18abcdefg",
+    "night.tar.gz",
+    (
+        Detection("1034526141515010021", 58788.52614, 1, 18.25, True, True, None),
+        Detection("1034526141515010022", 58788.6, 9, math.nan, False, False, "2.0 h after the previous one"),
+    ),
+    (Step(1, "stamp", {"AGN": 0.25, "SN": 0.75}),),
+    AllWise(15.0, 14.0, 12.0, math.nan, 0.7, "J1234", 1),
+    ("a flag",),
+)
+
+
+def test_the_line_has_the_keys_of_the_public_format():
+    line = as_json(PREDICTION)
+    assert list(line) == ["oid", "source", "allwise", "error", "detections", "steps", "flags"]
+    assert list(line["detections"][0]) == ["candid", "mjd", "fid", "magpsf", "has_stamps", "used", "reason"]
+    assert line["steps"] == [{"n": 1, "model": "stamp", "probabilities": {"AGN": 0.25, "SN": 0.75}}]
+    assert line["error"] is None
+    assert line["flags"] == ["a flag"]
+    assert json.loads(json.dumps(line, allow_nan=False)) == line
+
+
+def test_a_candid_stays_a_text_of_all_its_digits():
+    text = json.dumps(as_json(PREDICTION))
+    assert '"1034526141515010021"' in text
+    assert '"1034526141515010022"' in text
+
+
+def test_nan_is_null():
+    line = as_json(PREDICTION)
+    assert line["detections"][1]["magpsf"] is None
+    assert line["allwise"] == {
+        "w1": 15.0, "w2": 14.0, "w3": 12.0, "w4": None, "separation_arcsec": 0.7, "designation": "J1234", "others": 1,
+    }  # fmt: skip
+
+
+def test_an_object_that_could_not_be_read():
+    line = failed("ZTF1", "demo", "is not an object id")
+    assert line | {"error": None} == {
+        "oid": "ZTF1", "source": "demo", "allwise": None, "error": None, "detections": [], "steps": [], "flags": [],
+    }  # fmt: skip
+    assert as_text(line).splitlines() == ["ZTF1  (demo)", "  error: is not an object id"]
+
+
+def test_the_text_says_the_same():
+    rows = as_text(as_json(PREDICTION)).splitlines()
+    assert rows[0] == "ZTF18abcdefg  (night.tar.gz)"
+    assert "note: a flag" in rows[1]
+    assert rows[2].startswith("  * 58788.52614  g 18.25  1034526141515010021")
+    assert rows[3].endswith("?   -    1034526141515010022  2.0 h after the previous one")
+    assert rows[4] == "  n=1  SN 0.750  AGN 0.250  [stamp]"
