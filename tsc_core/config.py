@@ -184,6 +184,8 @@ class TrainConfig:
         Draw batches with equal numbers per class.
     drop_stamps, drop_allwise : float
         Probability to hide the stamps of a detection, or the cross-match of an object, during training.
+    metadata_noise : float
+        Deviation of the normal noise added to scaled metadata during training.
     frozen_encoder : str or None
         A bundle whose encoder is taken over and not trained; its codes are computed once.
     patience : int
@@ -204,6 +206,7 @@ class TrainConfig:
     balanced: bool = True
     drop_stamps: float = 0.0
     drop_allwise: float = 0.0
+    metadata_noise: float = 0.0
     frozen_encoder: str | None = None
     patience: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -214,6 +217,7 @@ class TrainConfig:
         for name in ("extension", "extension_after", "weight_decay", "entropy", "patience"):
             _need(getattr(self, name) >= 0, f"training.{name} is {getattr(self, name)}: needs 0 or more")
         _need(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}: needs to be positive")
+        _need(self.metadata_noise >= 0, f"training.metadata_noise is {self.metadata_noise}: needs 0 or more")
         for name in ("drop_stamps", "drop_allwise"):
             _need(0 <= getattr(self, name) <= 1, f"training.{name} is {getattr(self, name)}: a probability")
 

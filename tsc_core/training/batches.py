@@ -108,7 +108,16 @@ def in_order(examples: Examples, size: int, seed: int = 0) -> Iterator[Batch]:
 
 
 def hide(batch: Batch, config: TrainConfig) -> Batch:
-    """Lose stamps and cross-matches at random (`drop_stamps`, `drop_allwise`), from torch's random state."""
+    """Lose stamps and cross-matches at random, blur metadata: `drop_stamps`, `drop_allwise`, `metadata_noise`.
+
+    Everything random comes from torch's random state.
+    """
+    if config.metadata_noise > 0:
+        dynamic, static = (
+            values + config.metadata_noise * torch.randn(values.shape).to(values.device)
+            for values in (batch.dynamic, batch.static)
+        )
+        batch = replace(batch, dynamic=dynamic, static=static)
     if config.drop_stamps > 0:
         kept = torch.rand(batch.has_stamps.shape) >= config.drop_stamps
         batch = replace(batch, has_stamps=batch.has_stamps & kept.to(batch.has_stamps.device))

@@ -1,0 +1,101 @@
+"""Metrics and cards of the shipped bundles, written by the command that evaluates them, never by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tsc_core.bundle import Bundle
+from tsc_core.inference.bulk import Evaluation, evaluate
+from tsc_core.inference.predictor import Predictor
+from tsc_core.sources.base import Source
+
+Sets = Mapping[str, tuple[Source, dict[str, str], str]]  # title -> source, labels by oid, window
+
+
+def measure(bundle: Bundle, sets: Sets) -> dict[str, Evaluation]:
+    """Evaluate a bundle on each set by itself: simulated and real objects are never mixed."""
+    return {
+        title: evaluate(Predictor([bundle]), source, labels, window) for title, (source, labels, window) in sets.items()
+    }
+
+
+def write_metrics(folder: Path, found: Mapping[str, Evaluation]) -> dict:
+    """Write `metrics.json` (reports by set) and `objects.csv` (each object's probabilities, for the app's pages)."""
+    reports = {title: evaluation.report() for title, evaluation in found.items()}
+    text = json.dumps(reports, indent=1, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    rows = ["set,oid,n,label,predicted,probability"]
+    for title, evaluation in found.items():
+        for n, objects in sorted(evaluation.rows.items()):
+            classes = evaluation.classes[n]
+            for oid, label, probabilities in objects:
+                best = int(probabilities.argmax())
+                rows.append(f"{title},{oid},{n},{label},{classes[best]},{probabilities[best]:.4f}")
+    (folder / "objects.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return reports
+
+
+def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> None:
+    """Write `card.md`: what the bundle is, what it was trained on, how good it is on what, and its limits."""
+    model, parts = bundle.config.model, [f"# {bundle.name}", "", bundle.card["summary"], ""]
+    parts += [
+        f"- Kind: `{model.kind}`, n = {'1 to ' if model.kind == 'unified' else ''}{model.n}; "
+        f"classes {', '.join(bundle.classes)}; {len(bundle.members)} members whose probabilities are averaged.",
+        f"- Stamps: {', '.join(bundle.config.preprocess.channels)}, crop {bundle.config.preprocess.crop} pixels, "
+        f"{model.encoder.rotations} rotations; scaling per {bundle.config.preprocess.scaling}.",
+        f"- Metadata: {len(bundle.config.preprocess.dynamic)} dynamic and {len(bundle.config.preprocess.static)} "
+        f"static features, {'with' if model.allwise else 'without'} AllWISE colours; scaling `"
+        f"{bundle.config.preprocess.metadata_scaling}`.",
+        "- Temperatures: "
+        + (", ".join(f"{t:.2f} (n = {n})" for n, t in sorted(bundle.temperatures.items())) or "none"),
+        "",
+        "## Trained on",
+        "",
+        *(f"- {line}" for line in bundle.card["trained_on"]),
+        "",
+        "## How good it is",
+        "",
+    ]
+    for title, report in reports.items():
+        parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), ""]
+    parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
+    parts += ["## Licence and citation", "", bundle.card["licence"], ""]
+    (folder / "card.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _table(report: dict) -> list[str]:
+    rows = [
+        "| n | objects | balanced accuracy [95 %] | accuracy | ECE | Brier | recall (objects) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for n, found in report["n"].items():
+        low, high = found["balanced_accuracy_interval"]
+        recall = ", ".join(
+            f"{name} {v['value']:.2f} [{v['low']:.2f}-{v['high']:.2f}] ({v['n']})"
+            for name, v in found["recall"].items()
+            if v["n"]
+        )
+        rows.append(
+            f"| {n} | {found['objects']} | {found['balanced_accuracy']:.3f} [{low:.3f}-{high:.3f}] "
+            f"| {found['accuracy']:.3f} | {found['ece']:.3f} | {found['brier']:.3f} | {recall} |"
+        )
+    return [*rows, "", *_confusions(report)]
+
+
+def _confusions(report: dict) -> list[str]:
+    lines = []
+    for n, found in report["n"].items():
+        lines += [
+            f"Confusion at n = {n} (rows true, columns predicted):",
+            "",
+            f"| | {' | '.join(found['classes'])} |",
+            "|---" * (len(found["classes"]) + 1) + "|",
+            *(
+                f"| {name} | {' | '.join(map(str, row))} |"
+                for name, row in zip(found["classes"], found["confusion"], strict=True)
+            ),
+            "",
+        ]
+    return lines

@@ -1,0 +1,170 @@
+"""The members of a bundle: one for each fold of the real labelled objects, trained without it on a shared encoder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tsc_core.alerts import Alert, AllWise, Example
+from tsc_core.bundle import Bundle
+from tsc_core.config import PreprocessConfig, RunConfig
+from tsc_core.inference.predictor import Predictor
+from tsc_core.models import build_model
+from tsc_core.models.encoder import Encoder
+from tsc_core.preprocessing import Preprocessor, collate, select_alerts
+from tsc_core.preprocessing.quality import stamp_fault
+from tsc_core.preprocessing.transform import scale_stamps
+from tsc_core.training.calibration import fit_temperature
+from tsc_core.training.frozen import CodedExamples
+from tsc_core.training.ship.material import FOLDS, Known, Material, views
+from tsc_core.training.trainer import train
+
+JITTERED = 2  # jittered codes kept of each stamp
+ENCODE_AT_ONCE = 64
+Codes = dict[str, Tensor]
+Window = tuple[tuple[Alert, ...], AllWise | None, int]  # alerts, cross-match, class index
+
+
+@torch.no_grad()
+def encode_all(alerts: Iterable[Alert], encoder: Encoder, config: PreprocessConfig, seed: int = 0) -> Codes:
+    """Codes (1 + `JITTERED`, E) by candid: the mean over views without jitter, then with it."""
+    torch.manual_seed(seed)
+    usable = {a.candid: a for a in alerts if a.has_stamps and stamp_fault(a) is None}
+    waiting, codes = list(usable.values()), {}
+    for start in range(0, len(waiting), ENCODE_AT_ONCE):
+        group = waiting[start : start + ENCODE_AT_ONCE]
+        stamps = torch.from_numpy(scale_stamps(tuple(group), config)[0])
+        draws = [encoder.eval()(stamps)]
+        encoder.rotations.train()
+        draws += [encoder(stamps) for _ in range(JITTERED)]
+        encoder.eval()
+        codes |= dict(zip((a.candid for a in group), torch.stack(draws, dim=1).float(), strict=True))
+    return codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trainer:
+    """Trains the members of one bundle.
+
+    Attributes
+    ----------
+    config : RunConfig
+    preprocessor : Preprocessor
+    encoder : Encoder or None
+    codes : dict of candid to Tensor (V, E)
+    """
+
+    config: RunConfig
+    preprocessor: Preprocessor
+    encoder: Encoder | None
+    codes: Codes
+
+    def windows(self, known: Sequence[Known]) -> list[list[Window]]:
+        """All training windows of each object of the model's classes."""
+        classes, found = self.config.model.classes, []
+        for item in known:
+            if item.label in classes:
+                seen = views(item, self.config.model)
+                found.append([(alerts, item.sequence.allwise, classes.index(item.label)) for alerts in seen])
+        return found
+
+    def examples(self, windows: Sequence[Window], jitter: bool) -> CodedExamples:
+        """Windows as examples with the codes of their stamps."""
+        bare = [self._metadata(*window) for window in windows]
+        batch = collate(bare)
+        names = ("has_stamps", "present", "dynamic", "static", "allwise", "labels")
+        tensors = {name: getattr(batch, name) for name in names}
+        if self.encoder is not None:
+            draws, width = 1 + JITTERED, self.config.model.encoder.codes
+            codes = torch.zeros(len(windows), batch.present.shape[1], draws, 1, width)
+            has = torch.zeros_like(batch.has_stamps)
+            for i, (alerts, _, _) in enumerate(windows):
+                for j, alert in enumerate(alerts):
+                    if alert.has_stamps:
+                        codes[i, j, :, 0], has[i, j] = self.codes[alert.candid], True
+            tensors |= {"codes": codes, "has_stamps": has}
+        return CodedExamples(tensors, jitter)
+
+    def _metadata(self, alerts: tuple[Alert, ...], allwise: AllWise | None, label: int) -> Example:
+        example = self.preprocessor(tuple(replace(alert, stamps=None) for alert in alerts), allwise, label)
+        return replace(example, stamps=example.stamps[:, :, :0, :0])
+
+    def member(self, training: Sequence[Known], validation: Sequence[Known], seed: int) -> nn.Module:
+        """One network on simulated and real objects that weigh the same; validation is looked at, not chosen by."""
+        config = replace(self.config, training=replace(self.config.training, seed=seed))
+        windows = self.windows(training)
+        rows = _balanced(windows, [item.is_real for item in training if item.label in config.model.classes])
+        shown = [w[0] for w in self.windows(validation) if w]
+        torch.manual_seed(seed)
+        network = build_model(config.model, config.preprocess)
+        if self.encoder is not None:
+            network.coder.encoder.load_state_dict(self.encoder.state_dict())
+            network.coder.encoder.requires_grad_(False)
+        with tempfile.TemporaryDirectory() as folder:
+            run = train(
+                config,
+                self.examples(rows, jitter=True),
+                self.examples(shown, jitter=False),
+                Path(folder),
+                network,
+                progress=False,
+            )
+        return run.network
+
+
+def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
+    """All windows, those of real objects repeated until they are about as many as the simulated of their class."""
+    groups: dict[tuple[int, bool], list[Window]] = defaultdict(list)
+    for found, real in zip(windows, is_real, strict=True):
+        for window in found:
+            groups[window[2], real].append(window)
+    rows = []
+    for (label, real), group in groups.items():
+        others = len(groups.get((label, not real), ()))
+        rows += group * (max(1, round(others / len(group))) if real else 1)
+    return rows
+
+
+def train_bundle(
+    config: RunConfig,
+    material: Material,
+    preprocessor: Preprocessor,
+    encoder: Encoder | None,
+    codes: Codes,
+    card: dict,
+) -> Bundle:
+    """All members of a bundle, with temperatures fitted on what each member did not see."""
+    trainer = Trainer(config, preprocessor, encoder, codes)
+    members = []
+    for fold in range(FOLDS):
+        training = [k for k in material.real if material.folds[k.sequence.oid] != fold]
+        held = [k for k in material.real if material.folds[k.sequence.oid] == fold]
+        members.append(trainer.member([*material.simulated, *training], held, config.training.seed + fold))
+    used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
+    folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
+    bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
+    return replace(bundle, temperatures=temperatures(bundle, material))
+
+
+def temperatures(bundle: Bundle, material: Material) -> dict[int, float]:
+    """For each n, the divisor of the held-out logits on real objects that makes their log loss least."""
+    scored = defaultdict(list)
+    for item in material.real:
+        selection = select_alerts(item.sequence, "last")
+        for step in Predictor([bundle]).score([(selection, item.sequence)], held_out=True)[0]:
+            classes = bundle.classes_after(step.n)
+            if item.label in classes:
+                kept = [bundle.classes.index(name) for name in classes]
+                scored[step.n].append((step.logits[0, kept].numpy(), classes.index(item.label)))
+    return {
+        n: fit_temperature(np.stack([logits for logits, _ in rows]), np.array([label for _, label in rows]))
+        for n, rows in scored.items()
+        if len(rows) >= 20
+    }
