@@ -6,9 +6,16 @@ import argparse
 import csv
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tsc_core.cli import DONE, FAILED, USAGE
+from tsc_core.survey import CLASSES
+
+if TYPE_CHECKING:
+    from tsc_core.data.labels import LabelFault
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -34,12 +41,17 @@ def run(args: argparse.Namespace) -> int:
     try:
         table = read_labels(args.labels)
         predictor = Predictor.shipped(args.bundle)
-        source = open_source(args.source)
+        source = open_source(args.source, args.window)
+        for path in filter(None, (args.out, args.objects)):
+            path.parent.mkdir(parents=True, exist_ok=True)
     except (LabelError, ValueError, SourceError, OSError) as error:
         print(f"tsc evaluate: {error}", file=sys.stderr)
         return USAGE
-    with tqdm(total=len(table.labels), unit="object", file=sys.stderr, disable=None) as bar:
-        found = evaluate(predictor, source, table.labels, args.window, bar.update)
+    labels = {row.oid: row.label for row in table.labels}
+    with tqdm(total=len(labels), unit="object", file=sys.stderr, disable=None) as bar:
+        found = evaluate(predictor, source, labels, args.window, bar.update)
+    without, faults = without_class(table.faults)
+    found.skipped.update(without)
     report = {"source": source.name, "labels": args.labels.name, **found.report()}
     text = json.dumps(report, indent=1, allow_nan=False)
     if args.out:
@@ -49,10 +61,21 @@ def run(args: argparse.Namespace) -> int:
         print(text)
     if args.objects:
         write_objects(args.objects, found)
-    problems = (*table.problems, *source.problems)
+    problems = (*(f"{args.labels.name}: {fault}" for fault in faults), *source.problems)
     for problem in problems:
         print(f"tsc evaluate: {problem}", file=sys.stderr)
     return FAILED if problems or not found.rows else DONE
+
+
+def without_class(faults: Iterable[LabelFault]) -> tuple[Counter[str], list[LabelFault]]:
+    """Rows of a label table that have no class of ours, counted by reason, and the rows that are at fault."""
+    known, counted, wrong = {name.casefold() for name in CLASSES}, Counter(), []
+    for fault in faults:
+        if fault.label.casefold() in known:
+            wrong.append(fault)
+        else:
+            counted[f"label {fault.label} is not among the classes" if fault.label else "no label"] += 1
+    return counted, wrong
 
 
 def write_objects(path: Path, found: object) -> None:
