@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tsc_core.sources.base import BadPacket, ObjectNotFound, Packet, Source, SourceError, merge
 
 __all__ = ["BadPacket", "ObjectNotFound", "Packet", "Source", "SourceError", "merge", "open_source"]
@@ -24,7 +26,13 @@ def open_source(spec: str, window: str = "first") -> Source:
     if spec == "alerce":
         from tsc_core.sources.alerce import AlerceSource
 
-        return AlerceSource(window)
+        return AlerceSource(window, progress=_on_terminal if sys.stderr.isatty() else None)
     from tsc_core.sources.packets import PacketSource
 
     return PacketSource(spec)
+
+
+def _on_terminal(what: str, done: int, total: int) -> None:
+    """One line of a terminal that says what is being waited for; the next output overwrites it."""
+    waiting = f"{what} {done} of {total}" if done < total else ""
+    print(f"\r\033[K{waiting}\r", end="", file=sys.stderr, flush=True)

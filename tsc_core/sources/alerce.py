@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -22,14 +22,15 @@ from tsc_core.sources.alerce_answers import ClassProbability, check_candid
 from tsc_core.sources.alerce_service import AlerceService
 from tsc_core.sources.allwise import mean_position
 from tsc_core.sources.base import LATER, ObjectNotFound, Packet, SourceError, merge
-from tsc_core.sources.http import RETRIED, HttpError, Limits, Session
+from tsc_core.sources.http import HttpError, Limits, Session
 from tsc_core.sources.search import conditions, table
 from tsc_core.survey import MAX_DETECTIONS, ZTF, check_oid
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_ASKED = "its packet was not asked for: the window does not need it"
+NOT_ASKED = "its packet was not asked for: "
+UNNEEDED = "the window does without it"
 GONE = "its packet is gone from ALeRCE's store"
 MAX_LOST = 15  # packets found gone or unusable before giving up on an object's others
 LISTED_ONLY = ("magpsf_corr", "sigmapsf_corr", "sigmapsf_corr_ext", "corrected", "dubious", "has_stamp")
@@ -214,8 +215,7 @@ def _why(error: SourceError) -> str:
 
 def _passing(error: SourceError | None) -> bool:
     """Whether the same question may have an answer later."""
-    status = getattr(error, "status", None)
-    return isinstance(error, HttpError) and (status is None or status in RETRIED)
+    return isinstance(error, HttpError) and error.passing
 
 
 class _Fetch:
@@ -230,7 +230,8 @@ class _Fetch:
         self.listed: list[Alert] = []
         self.packets: dict[str, Packet] = {}
         self.failed: dict[str, str] = {}  # candid -> why its packet did not come
-        self.lost: set[str] = set()  # those of them that would not come later either
+        self.lost: set[str] = set()  # packets that are gone or unusable: others take their places
+        self.spare: Mapping[str, str] = {}  # candid -> why the window does without it
 
     def run(self) -> AlertSequence:
         """Ask for everything; raises `SourceError` only where no detection is known."""
@@ -253,8 +254,10 @@ class _Fetch:
             self.flags += [remark] if remark else []
             return listed
         kept = [] if isinstance(error, ObjectNotFound) else self.service.kept_packets(self.oid)
-        if not kept:
+        if isinstance(error, ObjectNotFound):
             raise error
+        if not kept:
+            raise SourceError(f"{self.oid}: its detections could not be had: {error}")
         self.packets = {packet.alert.candid: packet for packet in kept}
         self.flags.append(
             f"the list of detections did not come, it {LATER} ({error}): only packets kept from before are shown"
@@ -288,8 +291,9 @@ class _Fetch:
         supposed = tuple(
             replace(a, stamps=_PLACE) if a.candid in hopeful and not a.stamps else a for a in sequence.alerts
         )
-        used = select_alerts(replace(sequence, alerts=supposed), self.window, self.n).used
-        return [alert.candid for alert in used if alert.stamps is _PLACE and alert.candid not in self.failed]
+        selection = select_alerts(replace(sequence, alerts=supposed), self.window, self.n)
+        self.spare = selection.reasons
+        return [alert.candid for alert in selection.used if alert.stamps is _PLACE and alert.candid not in self.failed]
 
     def _take(self, candid: str, packet: Packet | None, error: SourceError | None) -> None:
         if packet is not None:
@@ -347,7 +351,9 @@ class _Fetch:
         extra = {name: listed.record[name] for name in LISTED_ONLY if name in listed.record}
         missing = alert.missing
         if alert.stamps is None and alert.candid not in self.packets:
-            missing = self.failed.get(alert.candid) or listed.missing or NOT_ASKED
+            missing = (
+                self.failed.get(alert.candid) or listed.missing or NOT_ASKED + self.spare.get(alert.candid, UNNEEDED)
+            )
         return replace(alert, record={**extra, **alert.record}, missing=missing)
 
 

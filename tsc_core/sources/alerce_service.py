@@ -219,7 +219,8 @@ class AlerceService:
         except SourceError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise SourceError(f"ALeRCE's {what}: unreadable answer ({type(error).__name__})") from None
+            why = "no JSON, or JSON that is cut" if "JSON" in type(error).__name__ else type(error).__name__
+            raise SourceError(f"ALeRCE's {what.replace('_', '-')}: unreadable answer ({why})") from None
 
 
 def _date(kept: Kept) -> str:

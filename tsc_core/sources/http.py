@@ -35,11 +35,19 @@ USER_AGENT = f"temporal-stamp-classifier/{tsc_core.__version__}"
 
 
 class HttpError(SourceError):
-    """A request without a usable answer; `status` is the HTTP status where one came."""
+    """A request without a usable answer.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    Attributes
+    ----------
+    status : int or None
+        The HTTP status where one came.
+    passing : bool
+        Whether the same request may succeed another time.
+    """
+
+    def __init__(self, message: str, status: int | None = None, passing: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.passing = status, passing
 
 
 # --- the session ----------------------------------------------------------------------------------------------
@@ -130,10 +138,10 @@ class Session(requests.Session):
             if last:
                 break
             if time.monotonic() + wait >= until:
-                raise HttpError(f"{host}: {reason}, no time for another", status)
+                raise HttpError(f"{host}: {reason}, no time for another", status, passing=True)
             if self._closing.wait(wait):
-                raise HttpError(f"{host}: given up, the session was closed", status)
-        raise HttpError(f"{host}: {reason}", status)
+                raise HttpError(f"{host}: given up, the session was closed", status, passing=True)
+        raise HttpError(f"{host}: {reason}", status, passing=True)
 
     def _follow(self, method: str, url: str, given: dict, until: float) -> requests.Response:
         """One try, with the redirects that stay among the named hosts."""
@@ -158,11 +166,11 @@ class Session(requests.Session):
     def _once(self, method: str, url: str, given: dict, until: float) -> requests.Response:
         """One request; its whole body is in the response returned."""
         if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise HttpError(f"{urlsplit(url).hostname}: no time left while waiting for other requests")
+            raise HttpError(f"{urlsplit(url).hostname}: no time left while waiting for other requests", passing=True)
         try:
             left = min(until - time.monotonic(), self.limits.connect_s + self.limits.read_s, ACTIVE.bounds.try_s)
             if left <= 0:
-                raise HttpError(f"{urlsplit(url).hostname}: no time left")
+                raise HttpError(f"{urlsplit(url).hostname}: no time left", passing=True)
             self.sent += 1
             with Watch(left) as watch:
                 return self._watched(method, url, given, left, watch)
