@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from tsc_core.cli import DONE, FAILED, USAGE
 from tsc_core.survey import CLASSES
-from tsc_core.survey import CLASSES
 
 if TYPE_CHECKING:
     from tsc_core.data.labels import LabelFault
@@ -77,19 +76,6 @@ def without_class(faults: Iterable[LabelFault]) -> tuple[Counter[str], list[Labe
         else:
             counted[f"label {fault.label} is not among the classes" if fault.label else "no label"] += 1
     return counted, wrong
-
-
-def leave_out(found: object, table: object) -> list[str]:
-    """Count rows without a class of ours as skipped; the rows that are wrong in themselves are returned, in words."""
-    wrong = []
-    for fault in table.faults:
-        if not fault.label:
-            found.skipped["no label"] += 1
-        elif fault.label not in CLASSES:
-            found.skipped[f"label {fault.label[:40]} is not among {', '.join(CLASSES)}"] += 1
-        else:
-            wrong.append(str(fault))
-    return wrong
 
 
 def write_objects(path: Path, found: object) -> None:
