@@ -29,7 +29,7 @@ def not_asked(sequence: AlertSequence) -> list[str]:
     """Candids of a live object whose packets exist but were not needed, so were not asked for."""
     from tsc_core.sources.alerce import NOT_ASKED
 
-    return [alert.candid for alert in sequence.alerts if alert.missing == NOT_ASKED]
+    return [alert.candid for alert in sequence.alerts if (alert.missing or "").startswith(NOT_ASKED)]
 
 
 def with_stamps(source: AlerceSource, sequence: AlertSequence, progress: Progress | None = None) -> AlertSequence:
