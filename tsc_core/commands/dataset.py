@@ -97,12 +97,15 @@ def _fetching(args: argparse.Namespace) -> Iterator[tuple[Callable[[str], AlertS
     from functools import partial
 
     from tsc_core.data.build import fetch_from, training_source
+    from tsc_core.sources import SourceError
 
     if not args.scheduler:
         yield training_source(args.source, args.detections).fetch, None
         return
-    from dask.distributed import Client
-
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise SourceError("--scheduler needs dask: pip install 'temporal-stamp-classifier[cluster]'") from None
     with Client(args.scheduler) as client:
         yield partial(fetch_from, args.source, args.detections), client.get_executor()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator, KeysView, Mapping
@@ -105,14 +106,21 @@ class DatasetWriter:
     def _prepare(self, provenance: Mapping | None) -> None:
         header = {"format": FORMAT, "complete": False, "provenance": []}
         if (self.path / HEADER).exists():
-            header = read_header(self.path) | {"complete": False}
+            header = read_header(self.path)
         elif self.path.exists() and any(self.path.iterdir()):
             raise DatasetError(f"{self.path}: holds other files and no {HEADER}; choose an empty folder")
         if provenance and dict(provenance) not in header["provenance"]:
             header["provenance"] = [*header["provenance"], dict(provenance)]
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock, self._header = _lock(self.path), header
-        write_json(self.path / HEADER, header)
+        if not (self.path / HEADER).exists():
+            write_json(self.path / HEADER, header)
+
+    def _reopen(self) -> None:
+        """Mark a dataset that was complete as being written; until then a run that adds nothing leaves it as it was."""
+        if self._header["complete"]:
+            self._header = self._header | {"complete": False}
+            write_json(self.path / HEADER, self._header)
 
     # --- the open part ----------------------------------------------------------------------------------
 
@@ -160,6 +168,7 @@ class DatasetWriter:
         entry = {"object": rows.object, "alerts": rows.alerts, "limits": rows.limits}
         line = _line(entry | {"start": self._ends[1], "end": ends, "crc": zlib.crc32(rows.pixels)})
         with self._explained():
+            self._reopen()
             try:
                 _append(self._files[1], rows.pixels)
                 _append(self._files[0], line)
@@ -205,6 +214,7 @@ class DatasetWriter:
         """Enter the answers of a cross-match, None for objects without a match; one atomic write per part."""
         self._flush()
         with self._explained():
+            self._reopen()
             for part in finished_parts(self.path):
                 table = pq.read_table(part / "objects.parquet")
                 if found.keys().isdisjoint(table["oid"].to_pylist()):
@@ -230,13 +240,11 @@ class DatasetWriter:
                 with self._explained():
                     self._header = self._header | {"complete": True} | _counts(self.path)
                     write_json(self.path / HEADER, self._header)
+            if not self._open_count:
+                shutil.rmtree(self.path / OPEN_PART)
         finally:
             self._release()
             os.close(self._lock)
-        if complete:
-            for left in (self.path / OPEN_PART).iterdir():
-                left.unlink()
-            (self.path / OPEN_PART).rmdir()
 
 
 def _lock(path: Path) -> int:
