@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.render import GRID
+from tsc_core.data.simulate.render import STAMP, grid
+
+GRID = grid()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,18 +32,18 @@ class Fault:
     mismatch : float
         Typical fractional error of the matched seeing.
     recurs : float
-        Share of visits in which it shows again.
+        Typical share of visits in which it shows again.
     """
 
     extra: np.ndarray
     stars: tuple[tuple[float, float, float], ...] = ()
     misalignment: float = 0.07
     mismatch: float = 0.02
-    recurs: float = 0.0
+    recurs: float = 0.02
 
 
 def _blank(epochs: int) -> np.ndarray:
-    return np.zeros((epochs, len(GRID), len(GRID)))
+    return np.zeros((epochs, STAMP, STAMP))
 
 
 def _line(x: float, y: float, angle: float, length: float, width: float) -> np.ndarray:
@@ -59,7 +61,7 @@ def cosmic_ray(epochs: int, rng: np.random.Generator) -> Fault:
     """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
     length = rng.exponential(1.5) + 0.3
     track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
-    return Fault(_blank(epochs) + track * _peak(epochs, rng, 80.0))
+    return Fault(_blank(epochs) + track * _peak(epochs, rng, 80.0), recurs=0.0)
 
 
 def diffraction_spike(epochs: int, rng: np.random.Generator) -> Fault:
@@ -71,14 +73,29 @@ def diffraction_spike(epochs: int, rng: np.random.Generator) -> Fault:
     fall = np.exp(-np.hypot(GRID[None, :] - x, GRID[:, None] - y) / rng.uniform(20.0, 60.0))
     image = spike * fall / max(float(fall[31, 31]), 1e-9)
     extra = _blank(epochs) + image * _peak(epochs, rng, 30.0, 0.8)
-    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.2, 0.05, 0.25)
+    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.12, 0.03, 0.05)
 
 
 def bad_subtraction(epochs: int, rng: np.random.Generator) -> Fault:
-    """A star or galaxy core that the template does not cancel: dipoles and rings."""
-    angle, offset = rng.uniform(0, 2 * math.pi), abs(rng.normal(0.0, 0.9))
-    star = (offset * math.cos(angle), offset * math.sin(angle), rng.triangular(13.6, 15.6, 18.0))
-    return Fault(_blank(epochs), (star,), rng.lognormal(math.log(0.33), 0.4), 0.08, 0.12)
+    """A star that the template does not cancel: a residue of some per cent of its light, odd in shape, of either sign."""
+    angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.28 * np.abs(rng.standard_normal(epochs))
+    mag = float(np.clip(rng.normal(16.2, 1.5), 12.6, 19.5))
+    share = 0.022 * (5.0 + rng.exponential(3.0, epochs)) * rng.lognormal(0.0, 0.35, epochs)
+    flux = share * 10 ** (-0.4 * (mag - 26.25)) + rng.uniform(0.0, 150.0, epochs)
+    extra = np.stack([_blob(r * math.cos(t), r * math.sin(t), rng) for r, t in zip(away, angle, strict=True)])
+    sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
+    star = (float(rng.normal(0.0, 0.25)), float(rng.normal(0.0, 0.25)), mag)
+    return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.4), 0.03)
+
+
+def _blob(x: float, y: float, rng: np.random.Generator) -> np.ndarray:
+    """An elliptical Gaussian of unit sum, its axes drawn between sharper than a star and twice as wide, (H, W)."""
+    a, b = rng.lognormal(math.log(0.85), 0.25), rng.lognormal(math.log(0.7), 0.25)
+    turn = rng.uniform(0, math.pi)
+    u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
+    v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
+    image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
+    return image / image.sum()
 
 
 def saturated_star(epochs: int, rng: np.random.Generator) -> Fault:
@@ -86,20 +103,20 @@ def saturated_star(epochs: int, rng: np.random.Generator) -> Fault:
     angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(0.0, 9.0)
     x, y, mag = offset * math.cos(angle), offset * math.sin(angle), rng.uniform(10.8, 13.4)
     bleed = _line(x, y, math.pi / 2, rng.uniform(4.0, 50.0), 0.7) * rng.normal(0.0, 150.0, (epochs, 1, 1))
-    return Fault(_blank(epochs) + bleed, ((x, y, mag),), 0.25, 0.06, 0.2)
+    return Fault(_blank(epochs) + bleed, ((x, y, mag),), 0.15, 0.03, 0.06)
 
 
 def hot_column(epochs: int, rng: np.random.Generator) -> Fault:
     """A bad column or row, one pixel wide, over the whole stamp or from the candidate on."""
-    image = np.zeros((len(GRID), len(GRID)))
-    middle = len(GRID) // 2
+    image = np.zeros((STAMP, STAMP))
+    middle = STAMP // 2
     image[middle if rng.uniform() < 0.5 else 0 :, middle] = 1.0
     if rng.uniform() < 0.3:
         image[:, middle + 1] = rng.uniform(0.2, 0.9)
     if rng.uniform() < 0.25:
         image = image.T
-    rough = 1.0 + 0.25 * rng.standard_normal((epochs, len(GRID), len(GRID)))
-    return Fault(image * rough * _peak(epochs, rng, 40.0, 0.9), recurs=0.15)
+    rough = 1.0 + 0.25 * rng.standard_normal((epochs, STAMP, STAMP))
+    return Fault(image * rough * _peak(epochs, rng, 40.0, 0.9), recurs=0.05)
 
 
 def ghost(epochs: int, rng: np.random.Generator) -> Fault:
@@ -109,7 +126,7 @@ def ghost(epochs: int, rng: np.random.Generator) -> Fault:
     distance = np.hypot(GRID[None, :] - x, GRID[:, None] - y)
     disc = 1.0 / (1.0 + np.exp((distance - radius) / 0.8))
     rim = np.exp(-0.5 * ((distance - radius) / 1.3) ** 2)
-    return Fault(_blank(epochs) + (0.4 * disc + rim) * _peak(epochs, rng, 25.0, 0.8), misalignment=0.15, recurs=0.03)
+    return Fault(_blank(epochs) + (0.4 * disc + rim) * _peak(epochs, rng, 25.0, 0.8), recurs=0.01)
 
 
 def noise_peak(epochs: int, rng: np.random.Generator) -> Fault:
@@ -117,9 +134,9 @@ def noise_peak(epochs: int, rng: np.random.Generator) -> Fault:
     shape = rng.uniform(0.3, 1.0, (epochs, 3, 3)) * (rng.uniform(size=(epochs, 3, 3)) < 0.6)
     shape[:, 1, 1] = 1.0
     extra = _blank(epochs)
-    middle = len(GRID) // 2
+    middle = STAMP // 2
     extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(epochs, rng, 26.0, 0.25)
-    return Fault(extra)
+    return Fault(extra, recurs=0.004)
 
 
 ARTEFACTS: dict[str, Callable[[int, np.random.Generator], Fault]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,9 +14,10 @@ CLEAR_NIGHTS = 0.66
 ZERO_POINT = {1: 26.28, 2: 26.24}  # mag of 1 DN in 30 s
 GAIN, READ_NOISE = 6.2, 1.7  # electrons per DN; DN
 SATURATION = 52000.0  # DN
-DARK_SKY = {1: 92.0, 2: 165.0}  # DN per pixel in 30 s without a moon
-MOON_SKY = {1: 330.0, 2: 280.0}  # DN per pixel that a full moon adds
-SEEING = {1: 2.12, 2: 1.98}  # FWHM in pixels of 1.01 arcsec
+DARK_SKY = {1: 82.0, 2: 145.0}  # DN per pixel in 30 s without a moon
+MOON_SKY = {1: 150.0, 2: 190.0}  # DN per pixel that a full moon adds
+SEEING = {1: 2.08, 2: 1.87}  # FWHM of a star in pixels of 1.01 arcsec, on the best nights
+STATED_SEEING = 1.235  # ZTF's stated FWHM of an image over that of the profile drawn here
 BELOW_GLOBAL = 0.80  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
 
 
@@ -52,6 +53,31 @@ class Visits:
         return Visits(*(getattr(self, name)[index] for name in self.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One exposure of a place: what a simulation may be asked to reproduce.
+
+    Attributes
+    ----------
+    ra, dec : deg
+    mjd, fid, limit, seeing
+        Time, filter, 5-sigma limit (mag) and FWHM (pixel, as ZTF states it) of the exposure.
+    covered : int
+        How often the survey had been there (ZTF's ``ncovhist``).
+    label : str or None
+        Class of what was seen, where known.
+    """
+
+    ra: float
+    dec: float
+    mjd: float
+    fid: int
+    limit: float
+    seeing: float
+    covered: int
+    label: str | None = None
+
+
 def observed_nights(ra: float, dec: float, start: float, end: float, rng: np.random.Generator) -> np.ndarray:
     """MJD at the start of the nights in which the position is visited: cadence, season, weather."""
     nights = np.arange(np.floor(start), np.ceil(end))
@@ -76,10 +102,32 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
     return observe(mjd[keep], fid[keep], rng)
 
 
-def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator) -> Visits:
-    """The sky at given times: seeing, moon, clouds, and the depth that follows from them."""
+def visits_up_to(site: Site, days: float, rng: np.random.Generator) -> Visits:
+    """Visits of the `days` before a given exposure, and that exposure last, in conditions that give its depth."""
+    before = draw_visits(site.ra, site.dec, site.mjd - days, site.mjd - 0.01, rng)
+    seeing = np.full(40, site.seeing / STATED_SEEING)
+    choices = observe(np.full(40, site.mjd), np.full(40, site.fid), rng, seeing)
+    at = int(np.argmin(np.abs(choices.limit - site.limit)))
+    last = clouded(choices.pick(slice(at, at + 1)), site.limit, rng)
+    return Visits(*(np.concatenate([getattr(before, n), getattr(last, n)]) for n in Visits.__slots__))
+
+
+def clouded(visit: Visits, limit: float, rng: np.random.Generator) -> Visits:
+    """The visit at exactly the depth `limit`: what is missing is taken by cloud, thick cloud being bright as well."""
+    lost = float(visit.limit[0]) - limit
+    sky, noise = visit.sky, visit.noise
+    if lost > 1.0:
+        sky, noise = rng.uniform(2.0, 24.0, 1), rng.normal(11.3, 1.3, 1)
+        lost -= 2.5 * float(np.log10(noise[0] / visit.noise[0]))
+    return replace(visit, sky=sky, noise=noise, zeropoint=visit.zeropoint - lost, limit=np.array([limit]))
+
+
+def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator, seeing: np.ndarray | None = None) -> Visits:
+    """The sky at given times: seeing (drawn where not given), moon, clouds, and the depth that follows from them."""
     count = len(mjd)
-    seeing = np.clip(_by_band(SEEING, fid) * np.exp(0.16 * rng.standard_normal(count)), 1.35, 5.0)
+    if seeing is None:
+        worse = rng.exponential(0.10, count) + (rng.uniform(size=count) < 0.15) * rng.exponential(0.3, count)
+        seeing = np.clip(_by_band(SEEING, fid) * np.exp(worse + 0.02 * rng.standard_normal(count)), 1.6, 5.0)
     cloud = rng.exponential(0.05, count) + (rng.uniform(size=count) < 0.06) * rng.exponential(0.6, count)
     zeropoint = _by_band(ZERO_POINT, fid) + 0.05 * rng.standard_normal(count) - cloud
     up = rng.uniform(0.0, 1.0, count)

@@ -1,24 +1,34 @@
-"""What ZTF's pipeline measures on the difference image of each alert, measured here on the pixels themselves."""
+"""What ZTF's pipeline measures on the difference image of each alert, measured here on the pixels.
+
+Flux, aperture, moments, counts of negative pixels and the quality of the fit come from the cutouts themselves.
+Numbers that hang on the inner life of SExtractor or of a trained classifier (fwhm, classtar, elong, rb, drb) take
+their rank from those pixels and their value from tables of real alerts (`calibration`).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.cadence import GAIN, Visits
+from tsc_core.data.simulate.cadence import GAIN, STATED_SEEING, Visits
+from tsc_core.data.simulate.calibration import table
 from tsc_core.data.simulate.exposures import Cutouts
 from tsc_core.data.simulate.render import MOFFAT_SIGMAS, MOFFAT_WEIGHTS, PIXEL_VARIANCE
 
-CENTRE = 31
 RADIUS = 4  # pixels around the centre that photometry sees
-NEAR = slice(CENTRE - RADIUS, CENTRE + RADIUS + 1)
-CORE = slice(CENTRE - 2, CENTRE + 3)
+BOX = np.arange(-RADIUS, RADIUS + 1)
+PATCH = 2 * RADIUS + 5  # side of an image that is made for photometry alone
+STAR_FLOOR = 0.015  # a subtraction is never better than this share of the star's own light
+SELF_FLOOR = 0.03  # nor is the fit to the change itself
+LIMIT_SIGMAS = 5.0 * 1.55  # the stated limit in units of the noise that detection really has
+LARGEST_SIGMA = 0.217  # mag: ZTF sends nothing fainter than 5 sigma of the fit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """Measurements of A alerts, each array (A,); `positive` tells the sign of the difference."""
+    """Measurements of A alerts, each array (A,), by ZTF's names; `positive` tells the sign, `x`, `y` the centroid."""
 
     positive: np.ndarray
     x: np.ndarray
@@ -45,121 +55,142 @@ class Measured:
     ssnrms: np.ndarray
 
 
-def measure(cutouts: Cutouts, visits: Visits, rng: np.random.Generator) -> Measured:
-    """Photometry, shape and quality of the difference at the centre of each cutout."""
-    difference = cutouts.difference
-    background = np.median(difference.reshape(len(difference), -1)[:, ::7], axis=1)
-    box = difference[:, NEAR, NEAR] - background[:, None, None]
-    profile = psf_stamp(cutouts.offset, cutouts.width)
+def scorr_noise(change: np.ndarray, steady: np.ndarray, visits: Visits) -> np.ndarray:
+    """Noise (DN) of a change of light: background, photons of the star below, and what subtraction gets wrong."""
+    background = 10 ** (-0.4 * (visits.limit - visits.zeropoint)) / LIMIT_SIGMAS
+    photons = (change + steady) / GAIN
+    return np.sqrt(background**2 + photons + (STAR_FLOOR * steady) ** 2 + (SELF_FLOOR * change) ** 2)
+
+
+def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random.Generator) -> Measured:
+    """Photometry, shape and quality of the difference at the centre of each cutout.
+
+    `steady` (A,) is the light (DN) of the star under the change, for the noise that it brings.
+    """
+    middle = cutouts.difference.shape[-1] // 2
+    near = slice(middle - RADIUS, middle + RADIUS + 1)
+    difference = cutouts.difference[:, near, near]
+    profile = psf_stamp(cutouts.offset, visits.seeing)
     norm = (profile**2).sum(axis=(1, 2))
-    signed = (box * profile).sum(axis=(1, 2)) / norm
-    positive = signed >= 0
-    box = np.where(positive[:, None, None], box, -box)
-    flux = np.abs(signed)
-    noise = visits.noise
-    residual = (box - flux[:, None, None] * profile) ** 2
-    light = np.clip(cutouts.science[:, NEAR, NEAR] - visits.sky[:, None, None], 0, None)
-    variance = noise[:, None, None] ** 2 + light / GAIN
-    chipsf = (residual / variance)[:, 1:-1, 1:-1].mean(axis=(1, 2))
-    error = noise / np.sqrt(norm)
-    shape = _moments(box, noise, visits.seeing, rng)
-    quality = flux / error / np.sqrt(np.clip(chipsf, 0.7, None))
+    signed = (difference * profile).sum(axis=(1, 2)) / norm
+    sign = np.where(signed >= 0, 1.0, -1.0)
+    box, flux = difference * sign[:, None, None], np.maximum(np.abs(signed), 1.0)
+    light = np.clip(cutouts.science[:, near, near] - visits.sky[:, None, None], 0, None)
+    core = light[:, 2:-2, 2:-2].sum(axis=(1, 2))
+    scorr = np.maximum(flux / scorr_noise(flux, np.maximum(steady, 0.0), visits), 5.0 + rng.exponential(0.25, len(flux)))
+    photon = flux / np.sqrt(visits.noise**2 / norm + core / GAIN)
+    chipsf = _fit_quality(box - flux[:, None, None] * profile, light, photon, visits, rng)
+    shape = _shape(box, scorr, steady / flux, visits, rng)
     return Measured(
-        positive,
-        *_centroid(box, noise),
-        *_photometry(box, flux, error, chipsf, noise, visits, rng),
-        sky=background + 0.02 * noise * rng.standard_normal(len(flux)),
-        scorr=flux / error,
+        signed >= 0,
+        *_centroid(scorr, cutouts.offset, rng),
+        *_photometry(box, flux, scorr, chipsf, visits, rng),
+        sky=np.median(cutouts.difference.reshape(len(flux), -1)[:, ::3], axis=1) + 0.1 * rng.standard_normal(len(flux)),
+        scorr=scorr,
         **shape,
-        **_flags(difference[:, CORE, CORE] * np.where(positive, 1.0, -1.0)[:, None, None]),
-        **_scores(quality, shape, chipsf, rng),
-        dsnrms=flux / noise,
-        ssnrms=np.clip(cutouts.science[:, CORE, CORE].max(axis=(1, 2)) - visits.sky, 1.0, None) / noise,
+        nneg=(box[:, 2:-2, 2:-2] < 0).sum(axis=(1, 2)),
+        sumrat=np.abs(box[:, 2:-2, 2:-2].sum(axis=(1, 2))) / np.abs(box[:, 2:-2, 2:-2]).sum(axis=(1, 2)),
+        dsnrms=box.max(axis=(1, 2)) / visits.noise,
+        ssnrms=np.clip(light.max(axis=(1, 2)), 1.0, None) / visits.noise,
     )
 
 
 def psf_stamp(offset: np.ndarray, width: np.ndarray) -> np.ndarray:
     """The star's profile of unit flux on the photometry box, (A, 9, 9)."""
-    grid = np.arange(-RADIUS, RADIUS + 1)
     spread = (width[:, None] * MOFFAT_SIGMAS) ** 2 + PIXEL_VARIANCE  # (A, K)
-    x = np.exp(-0.5 * (grid - offset[:, :1, None]) ** 2 / spread[..., None])
-    y = np.exp(-0.5 * (grid - offset[:, 1:, None]) ** 2 / spread[..., None])
+    x = np.exp(-0.5 * (BOX - offset[:, :1, None]) ** 2 / spread[..., None])
+    y = np.exp(-0.5 * (BOX - offset[:, 1:, None]) ** 2 / spread[..., None])
     return np.einsum("ak,akx,aky->ayx", MOFFAT_WEIGHTS / (2 * np.pi * spread), x, y)
 
 
-def _centroid(box: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of the light within 2 pixels of the centre, (A,) each, in pixels."""
-    core = np.clip(box[:, 2:-2, 2:-2] - noise[:, None, None], 0, None)
-    grid = np.arange(-2, 3)
-    total = core.sum(axis=(1, 2)) + 1e-6
-    return (core * grid).sum(axis=(1, 2)) / total, (core * grid[:, None]).sum(axis=(1, 2)) / total
+def _fit_quality(
+    residual: np.ndarray, light: np.ndarray, photon: np.ndarray, visits: Visits, rng: np.random.Generator
+) -> np.ndarray:
+    """Reduced chi-square of the fit, with the error of the PSF model that bright changes show."""
+    variance = visits.noise[:, None, None] ** 2 + light / GAIN
+    pixels = (residual**2 / variance)[:, 1:-1, 1:-1].mean(axis=(1, 2))
+    return 1.1 * pixels + 0.035 * photon**1.3 * rng.lognormal(0.0, 0.7, len(photon))
+
+
+def _centroid(scorr: np.ndarray, offset: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Error of the measured position (pixel), which falls with the signal, (A,) each."""
+    error = (0.08 + 0.9 / scorr)[:, None] * rng.standard_normal((len(scorr), 2))
+    return error[:, 0], error[:, 1]
 
 
 def _photometry(
-    box: np.ndarray,
-    flux: np.ndarray,
-    error: np.ndarray,
-    chipsf: np.ndarray,
-    noise: np.ndarray,
-    visits: Visits,
-    rng: np.random.Generator,
+    box: np.ndarray, flux: np.ndarray, scorr: np.ndarray, chipsf: np.ndarray, visits: Visits, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
     """magpsf, sigmapsf, chipsf, magap, sigmagap, magapbig, sigmagapbig."""
-    grid = np.hypot(*np.meshgrid(np.arange(-RADIUS, RADIUS + 1), np.arange(-RADIUS, RADIUS + 1)))
-    spread = 1.086 * error / flux
-    sigma = np.sqrt(0.03**2 + (1.7 * spread) ** 2) * rng.lognormal(0.0, 0.12, len(flux))
+    radius = np.hypot(*np.meshgrid(BOX, BOX))
     magnitudes = []
-    for radius, kept in ((2.0, 0.80), (3.0, 0.93)):
-        inside = 1.0 / (1.0 + np.exp((grid - radius) / 0.15))
-        sums = np.clip((box * inside).sum(axis=(1, 2)), 0.25 * kept * flux, None) / kept
-        bright = noise * np.sqrt((inside**2).sum()) / kept
-        magnitudes += [visits.zeropoint - 2.5 * np.log10(sums), np.hypot(0.008, 1.086 * bright / sums)]
-    return visits.zeropoint - 2.5 * np.log10(flux), np.clip(sigma, 0.02, 0.217), chipsf, *magnitudes
+    for size, kept in ((2.0, 0.72), (3.0, 0.88)):
+        inside = 1.0 / (1.0 + np.exp((radius - size) / 0.15))
+        sums = np.clip((box * inside).sum(axis=(1, 2)) / kept, 0.4 * flux, 2.0 * flux)
+        noise = visits.noise * np.sqrt((inside**2).sum()) / kept
+        magnitudes += [visits.zeropoint - 2.5 * np.log10(sums), np.hypot(0.006, 1.086 * noise / sums)]
+    magpsf = visits.zeropoint - 2.5 * np.log10(flux)
+    deep = np.log(5.0) + 0.4 * math.log(10.0) * (visits.limit - magpsf)
+    # Regression on real alerts; the scatter is cut where ZTF's own threshold cuts it.
+    expected = -0.376 - 0.186 * np.log(scorr) + 0.206 * np.log(chipsf) - 0.528 * deep
+    sigma = np.exp(expected + _normal_below((math.log(LARGEST_SIGMA) - expected) / 0.328, rng) * 0.328)
+    return magpsf, sigma, chipsf, *magnitudes
 
 
-def _moments(box: np.ndarray, noise: np.ndarray, seeing: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Sizes from windowed second moments: fwhm, seeratio, aimage, bimage, classtar."""
-    x, y = np.meshgrid(np.arange(-RADIUS, RADIUS + 1), np.arange(-RADIUS, RADIUS + 1))
-    window = np.exp(-0.5 * (x**2 + y**2) / 1.6**2)
-    weight = np.clip(box - 1.0 * noise[:, None, None], 0, None) * window
-    total = weight.sum(axis=(1, 2)) + 1e-6
-    mx, my = (weight * x).sum((1, 2)) / total, (weight * y).sum((1, 2)) / total
-    xx = (weight * x**2).sum((1, 2)) / total - mx**2
-    yy = (weight * y**2).sum((1, 2)) / total - my**2
-    xy = (weight * x * y).sum((1, 2)) / total - mx * my
-    root = np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
-    a, b = np.sqrt(np.clip((xx + yy) / 2 + root, 0.09, None)), np.sqrt(np.clip((xx + yy) / 2 - root, 0.05, None))
-    fwhm = np.round(2.355 * np.sqrt((a**2 + b**2) / 2) * 1.05, 2)
-    wide = fwhm / seeing
-    star = 1.0 / (1.0 + np.exp((wide - 1.65) / 0.17)) * (1.0 - np.abs(rng.normal(0.0, 0.02, len(a))))
+def _normal_below(top: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal numbers below `top`."""
+    from scipy.special import ndtr, ndtri
+
+    return ndtri(np.clip(rng.uniform(size=len(top)) * ndtr(top), 1e-6, 1.0 - 1e-9))
+
+
+def _rank(score: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndarray:
+    """A rank in [0, 1] from a score of about unit spread, mixed with chance."""
+    from scipy.special import ndtr
+
+    return ndtr(weight * np.clip(score, -3, 3) + math.sqrt(1.0 - weight**2) * rng.standard_normal(len(score)))
+
+
+def _shape(
+    box: np.ndarray, scorr: np.ndarray, contrast: np.ndarray, visits: Visits, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Sizes, star score and real/bogus scores; ranks by the windowed second moments of the pixels."""
+    wide, ratio = _moments(box, visits.noise, visits.seeing)
+    score = (np.log(wide) - 0.06) / 0.13
+    on_star = contrast > 0.3
+    stated = visits.seeing * STATED_SEEING
+    failing = np.where(on_star, table("fallback_on").draw(scorr, _rank(-score, 0.3, rng)), 0.0)
+    failing = np.where(on_star, failing, table("fallback_off").draw(scorr, _rank(-score - 0.3, 0.5, rng))) > 0.5
+    rank = _rank(score, 0.6, rng)
+    relative = np.where(on_star, table("fwhm_on").draw(scorr, rank), table("fwhm_off").draw(scorr, rank))
+    fwhm = np.where(failing, stated / 2.0, np.round(relative * stated, 2))
+    star = _rank(-score, 0.3, rng)
+    classtar = np.where(failing, table("classtar_failed").draw(scorr, star), table("classtar").draw(scorr, star))
+    elong = table("elong").draw(scorr, _rank((np.log(ratio) - 0.12) / 0.1, 0.5, rng))
+    minor = fwhm / np.where(failing, 1.6, 3.1) * rng.lognormal(0.0, 0.1, len(fwhm))
+    merit = -np.abs(score) - 4.0 * np.log(ratio) + 1.0
     return {
         "fwhm": fwhm,
-        "seeratio": np.clip(wide * rng.lognormal(0.05, 0.12, len(a)), 0.3, 2.0),
-        "aimage": np.round(a * 0.85, 3),
-        "bimage": np.round(b * 0.85, 3),
-        "classtar": np.round(np.clip(star, 0.0, 1.0), 3),
+        "seeratio": np.where(failing, 2.0, np.minimum(stated / fwhm, 2.0)),
+        "aimage": np.round(minor * elong, 3),
+        "bimage": np.round(minor, 3),
+        "classtar": np.round(classtar, 3),
+        "rb": np.round(table("rb").draw(scorr, _rank(merit, 0.6, rng)), 4),
+        "drb": table("drb").draw(scorr, _rank(merit, 0.7, rng)),
     }
 
 
-def _flags(core: np.ndarray) -> dict[str, np.ndarray]:
-    """Nneg and sumrat of the central 5 x 5 pixels."""
-    return {
-        "nneg": (core < 0).sum(axis=(1, 2)),
-        "sumrat": np.abs(core.sum(axis=(1, 2))) / np.abs(core).sum(axis=(1, 2)),
-    }
-
-
-def _scores(
-    quality: np.ndarray, shape: dict[str, np.ndarray], chipsf: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Real/bogus scores that see what a classifier would: a star's width, roundness, a good fit."""
-    odd = np.abs(np.log(np.clip(shape["seeratio"], 0.3, 2.0))) / 0.4 + (shape["aimage"] / shape["bimage"] - 1.1) / 0.25
-    merit = (
-        0.45 * np.log(np.clip(quality, 1.0, 60.0))
-        - 0.7 * np.clip(odd, 0.0, 4.0)
-        - 0.35 * np.log(np.clip(chipsf, 1, None))
-    )
-    merit = merit + 0.5 * rng.standard_normal(len(quality))
-    rb = 1.0 / (1.0 + np.exp(-(0.8 * merit - 0.1)))
-    drb = 1.0 / (1.0 + np.exp(-(3.5 * merit + 2.0)))
-    return {"rb": np.round(rb * 700) / 700, "drb": drb}
+def _moments(box: np.ndarray, noise: np.ndarray, seeing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Width relative to a star's, and axis ratio, from windowed second moments."""
+    x, y = np.meshgrid(BOX, BOX)
+    window = np.exp(-0.5 * (x**2 + y**2) / 1.6**2)
+    weight = np.clip(box - 1.0 * noise[:, None, None], 0, None) * window + 1e-6
+    total = weight.sum(axis=(1, 2))
+    mx, my = (weight * x).sum((1, 2)) / total, (weight * y).sum((1, 2)) / total
+    xx, yy = (weight * x**2).sum((1, 2)) / total - mx**2, (weight * y**2).sum((1, 2)) / total - my**2
+    xy = (weight * x * y).sum((1, 2)) / total - mx * my
+    root = np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+    a2, b2 = np.clip((xx + yy) / 2 + root, 0.1, None), np.clip((xx + yy) / 2 - root, 0.06, None)
+    sigma = seeing / 2.2
+    star = np.sqrt(1.0 / (1.0 / (sigma**2 + PIXEL_VARIANCE) + 1.0 / 1.6**2))
+    return np.sqrt((a2 + b2) / 2) / star, np.sqrt(a2 / b2)

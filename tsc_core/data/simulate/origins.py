@@ -250,13 +250,13 @@ def _asteroid(rng: np.random.Generator, fast: bool = False) -> Origin:
 
 
 ARTEFACT_SHARES = {
-    "bad subtraction": 0.34,
-    "saturated star": 0.16,
-    "diffraction spike": 0.12,
-    "cosmic ray": 0.12,
-    "hot column": 0.10,
-    "ghost": 0.06,
-    "noise": 0.10,
+    "bad subtraction": 0.76,
+    "saturated star": 0.06,
+    "diffraction spike": 0.05,
+    "cosmic ray": 0.03,
+    "hot column": 0.04,
+    "ghost": 0.02,
+    "noise": 0.04,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,20 +16,16 @@ import numpy as np
 from tsc_core.alerts import AllWise
 from tsc_core.data.simulate import records
 from tsc_core.data.simulate.artefacts import ARTEFACTS, Fault
-from tsc_core.data.simulate.cadence import SURVEY_END, Visits
-from tsc_core.data.simulate.exposures import Cutouts, Subject, expose
-from tsc_core.data.simulate.measure import Measured, measure
+from tsc_core.data.simulate.cadence import SURVEY_END, Site, Visits
+from tsc_core.data.simulate.catalogues import Catalogues
+from tsc_core.data.simulate.exposures import Cutouts, Scene, Subject, expose
+from tsc_core.data.simulate.measure import PATCH, Measured, measure
 from tsc_core.data.simulate.origins import Origin, draw_origin
-from tsc_core.data.simulate.scene import (
-    Field,
-    draw_field,
-    gaia_columns,
-    galaxy_source,
-    one_source,
-    ps1_columns,
-    reference_catalogue,
-)
+from tsc_core.data.simulate.render import STAMP
+from tsc_core.data.simulate.scene import Field, draw_field, galaxy_source, one_source
+from tsc_core.data.simulate.sky import star_density
 from tsc_core.data.simulate.timeline import HISTORY_DAYS, Timeline, follow
+from tsc_core.features import ecliptic
 from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
 WATCHED_DAYS = {"AGN": 500.0, "VS": 400.0, "SN": 150.0, "asteroid": 0.0, "bogus": 500.0}
@@ -78,11 +75,18 @@ class Recipe:
         Packets per object at most; an object that fades earlier has fewer.
     fresh_share : float
         Share of AGN and VS met at their first detection; the others have years of history.
+    sites : tuple of Site
+        Given exposures, taken in turn: each object is seen in one of them, last. Its class is the site's own, or
+        drawn from `mix`.
+    mix : dict of str to float
+        Shares of the classes at sites without a label.
     """
 
     classes: tuple[str, ...] = CLASSES
     detections: int = MAX_DETECTIONS
     fresh_share: float = 0.5
+    sites: tuple[Site, ...] = ()
+    mix: tuple[tuple[str, float], ...] = ()
 
 
 def simulate_objects(
@@ -129,9 +133,12 @@ def _make_and(then: Callable[[MadeObject], T], seed: int, number: int, recipe: R
 def make_numbered(seed: int, number: int, recipe: Recipe) -> MadeObject:
     """Object `number` of a seed: its random stream depends on these two alone."""
     rng = np.random.default_rng([seed, number])
+    oid = f"SIM{seed}x{number:06d}"
+    if recipe.sites:
+        return _at_site(oid, recipe.sites[number % len(recipe.sites)], recipe.mix, rng)
     label = recipe.classes[number % len(recipe.classes)]
     fresh = bool(rng.uniform() < recipe.fresh_share)
-    return make_object(f"SIM{seed}x{number:06d}", label, rng, recipe.detections, fresh)
+    return make_object(oid, label, rng, recipe.detections, fresh)
 
 
 def make_object(
@@ -152,12 +159,35 @@ def make_object(
     raise RuntimeError(f"no {label} of {TRIES} drawn was bright enough to be detected")
 
 
-def _timeline(origin: Origin, fresh: bool, rng: np.random.Generator) -> Timeline | None:
-    begin = 58270.0 + (rng.exponential(250.0) if fresh and origin.lasting else rng.uniform(0.0, SURVEY_END - 58270.0))
-    begin = min(begin, SURVEY_END - 30.0)
+def _at_site(oid: str, site: Site, mix: tuple[tuple[str, float], ...], rng: np.random.Generator) -> MadeObject:
+    """An object that the site's exposure detects: drawn until one is."""
+    density = star_density(site.ra, site.dec)
+    crowd = {
+        "VS": density**0.5,
+        "bogus": density**0.5,
+        "asteroid": math.exp(-((ecliptic(site.ra, site.dec)[1] / 14) ** 2)),
+    }
+    for _ in range(TRIES):
+        labels = [label for label, _ in mix]
+        shares = np.array([share * crowd.get(label, 3.0 / (1.0 + density / 30.0)) for label, share in mix])
+        label = site.label or labels[int(rng.choice(len(labels), p=shares / shares.sum()))]
+        for _ in range(TRIES // 4):
+            origin = replace(draw_origin(label, rng), ra=site.ra, dec=site.dec)
+            timeline = _timeline(origin, False, rng, site)
+            if timeline is not None:
+                return _assemble(oid, origin, timeline, 1, rng)
+    raise RuntimeError(f"no object at ra {site.ra:.2f} dec {site.dec:.2f} was bright enough to be detected")
+
+
+def _timeline(origin: Origin, fresh: bool, rng: np.random.Generator, site: Site | None = None) -> Timeline | None:
+    if site is not None:
+        begin = site.mjd if origin.lasting or origin.label != "SN" else site.mjd - rng.uniform(0.0, 130.0)
+    else:
+        later = rng.exponential(250.0) if fresh and origin.lasting else rng.uniform(0.0, SURVEY_END - 58270.0)
+        begin = min(58270.0 + later, SURVEY_END - 30.0)
     if origin.artefact is not None:
-        return _bogus_timeline(origin, begin, rng)
-    timeline = follow(origin, begin, max(WATCHED_DAYS[origin.label], 1.0), fresh, rng)
+        return _bogus_timeline(origin, begin, rng, site)
+    timeline = follow(origin, begin, max(WATCHED_DAYS[origin.label], 1.0), fresh, rng, site)
     return _only_first_night(timeline) if timeline is not None and origin.label == "asteroid" else timeline
 
 
@@ -169,20 +199,21 @@ def _only_first_night(timeline: Timeline) -> Timeline:
     return replace(timeline, detected=detected, ndethist=one, jdstarthist=mjd + records.JD)
 
 
-def _bogus_timeline(origin: Origin, begin: float, rng: np.random.Generator) -> Timeline | None:
+def _bogus_timeline(origin: Origin, begin: float, rng: np.random.Generator, site: Site | None) -> Timeline | None:
     """A fault shows once, and again in the share of visits that its kind recurs in."""
     steady = replace(origin, light=lambda mjd, fid, rng: np.full(len(mjd), 12.0), lasting=False)
-    timeline = follow(steady, begin, WATCHED_DAYS["bogus"], True, rng)
+    timeline = follow(steady, begin, WATCHED_DAYS["bogus"], True, rng, site)
     if timeline is None:
         return None
     mjd = timeline.visits.mjd
-    first = int(np.searchsorted(mjd, begin))
+    first = int(np.searchsorted(mjd, begin)) if site is None else len(mjd) - 1
     if first >= len(mjd):
         return None
     recurs = ARTEFACTS[origin.artefact](1, np.random.default_rng(0)).recurs
-    detected = rng.uniform(size=len(mjd)) < recurs * rng.uniform(0.3, 1.7)
+    recurs = min(0.9, recurs * rng.lognormal(0.0, 1.3)) if recurs else 0.0
+    detected = rng.uniform(size=len(mjd)) < recurs
     detected[first] = True
-    earlier = rng.poisson(recurs * 0.5 * timeline.ncovhist[0])
+    earlier = rng.poisson(recurs * timeline.ncovhist[0])
     count = np.maximum(1, earlier + np.cumsum(detected))
     start = 58200.0 if earlier else mjd[np.argmax(detected)]
     nothing = np.zeros(len(mjd))
@@ -197,27 +228,50 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     visits = timeline.visits
     shown = np.flatnonzero(timeline.detected)
     sent = shown[shown >= timeline.first][:detections]
-    earliest = visits.mjd[sent[0]] - HISTORY_DAYS
-    measured_at = shown[(visits.mjd[shown] >= earliest) & (shown <= sent[-1])]
-    fault = ARTEFACTS[origin.artefact](len(measured_at), rng) if origin.artefact else Fault(np.zeros((1, 1, 1)))
-    field = _field(origin, timeline, fault, rng)
-    chosen = visits.pick(measured_at)
-    now = timeline.flux[measured_at]
-    before = now - timeline.change[measured_at]
-    cutouts = expose(field, origin.host, Subject(now, before, origin.rate), chosen, fault, rng)
-    found = measure(cutouts, chosen, rng)
-    catalogued = _with_counterpart(field, origin, timeline)
-    place = records.chip_place(rng)
-    entries = _entries(origin, visits, measured_at, sent, found, catalogued, place, rng)
-    catalogues = ps1_columns(catalogued, rng) | gaia_columns(catalogued, rng)
+    earlier = shown[(visits.mjd[shown] >= visits.mjd[sent[0]] - HISTORY_DAYS) & (shown < sent[0])]
+    between = np.setdiff1d(shown[(shown > sent[0]) & (shown < sent[-1])], sent)
+    past = np.union1d(earlier, between)
+    fault = ARTEFACTS[origin.artefact](len(past) + len(sent), rng) if origin.artefact else None
+    field = _field(origin, fault, rng)
+    scene = Scene(field, origin.host, _subject(timeline, origin.rate), visits, fault or Fault(np.zeros((1, 1, 1))))
+    stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
+    patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)
+    steady = _steady(timeline, fault, visits)
+    found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng))]
+    if len(past):
+        found.append((past, measure(patches, visits.pick(past), steady[past], rng)))
+    catalogues = Catalogues.of(_with_counterpart(field, origin, timeline), rng)
+    entries = _entries(origin, timeline, sent, found, catalogues, rng)
     packets = []
-    for at in sent:
-        index = int(np.searchsorted(measured_at, at))
-        candidate = records.packet_record(entries[at], timeline, at, catalogues, found, index, rng)
+    for index, at in enumerate(sent):
+        candidate = records.packet_record(entries[at], timeline, at, catalogues, found[0][1], index, rng)
         recent = (visits.mjd[:at] >= visits.mjd[at] - HISTORY_DAYS).nonzero()[0]
         history = tuple(entries[i] for i in recent if i in entries)
-        packets.append(MadePacket(candidate, _stamps(cutouts, index, bool(found.positive[index])), history))
+        packets.append(MadePacket(candidate, _stamps(stamps, index, bool(found[0][1].positive[index])), history))
     return MadeObject(oid, origin.label, origin.subclass, _masked(packets, rng), _allwise(origin, rng))
+
+
+def _subject(timeline: Timeline, rate: tuple[float, float]) -> Subject:
+    return Subject(timeline.flux, timeline.flux - timeline.change, rate)
+
+
+def _expose(scene: Scene, chosen: np.ndarray, place: slice, size: int, rng: np.random.Generator) -> Cutouts | None:
+    """Cutouts of the chosen visits, the fault's images being those at `place` of its list."""
+    if not len(chosen):
+        return None
+    extra = scene.fault.extra[place] if len(scene.fault.extra) > 1 or scene.fault.stars else scene.fault.extra
+    fault = replace(scene.fault, extra=extra)
+    part = replace(scene, subject=scene.subject.pick(chosen), visits=scene.visits.pick(chosen), fault=fault)
+    return expose(part, rng, size)
+
+
+def _steady(timeline: Timeline, fault: Fault | None, visits: Visits) -> np.ndarray:
+    """Light (DN) of the star under the candidate in the reference, (V,)."""
+    before = timeline.flux - timeline.change
+    for x, y, r in fault.stars if fault else ():
+        near = math.exp(-0.5 * (math.hypot(x, y) / 1.5) ** 2)
+        before = before + near * 10 ** (-0.4 * (r - visits.zeropoint))
+    return before
 
 
 def _stamps(cutouts: Cutouts, index: int, positive: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,9 +280,9 @@ def _stamps(cutouts: Cutouts, index: int, positive: bool) -> tuple[np.ndarray, n
     return tuple(image.astype(np.float32) for image in (cutouts.science[index], cutouts.template[index], difference))
 
 
-def _field(origin: Origin, timeline: Timeline, fault: Fault, rng: np.random.Generator) -> Field:
+def _field(origin: Origin, fault: Fault | None, rng: np.random.Generator) -> Field:
     field = draw_field(origin.ra, origin.dec, rng)
-    for x, y, r in fault.stars:
+    for x, y, r in fault.stars if fault else ():
         field = one_source(x, y, (r + 0.6, r, r - 0.2, r - 0.3)).joined(field)
     return field
 
@@ -250,23 +304,20 @@ def _with_counterpart(field: Field, origin: Origin, timeline: Timeline) -> Field
 
 def _entries(
     origin: Origin,
-    visits: Visits,
-    measured_at: np.ndarray,
+    timeline: Timeline,
     sent: np.ndarray,
-    found: Measured,
-    catalogued: Field,
-    place: dict[str, int],
+    found: Sequence[tuple[np.ndarray, Measured]],
+    catalogues: Catalogues,
     rng: np.random.Generator,
 ) -> dict[int, dict[str, object]]:
     """History entries by visit: detections with their measurements, upper limits without."""
-    catalogue = {fid: reference_catalogue(catalogued, fid, rng) for fid in (1, 2)}
-    ranks = {int(at): index for index, at in enumerate(measured_at)}
+    visits, place = timeline.visits, records.chip_place(rng)
+    ranks = {int(at): (measured, index) for places, measured in found for index, at in enumerate(places)}
     begin = int(np.searchsorted(visits.mjd, visits.mjd[sent[0]] - HISTORY_DAYS))
     entries = {}
     for at in range(begin, int(sent[-1]) + 1):
         if at in ranks:
-            near = catalogue[int(visits.fid[at])]
-            entries[at] = records.detection_record(origin, visits, at, place, found, ranks[at], near, rng)
+            entries[at] = records.detection_record(origin, visits, at, place, *ranks[at], catalogues, rng)
         elif rng.uniform() < 0.8:
             entries[at] = records.visit_record(visits, at, place)
     return entries

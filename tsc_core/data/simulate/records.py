@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from tsc_core.data.simulate.cadence import Visits
-from tsc_core.data.simulate.exposures import Cutouts
+from tsc_core.data.simulate.catalogues import Catalogues
 from tsc_core.data.simulate.measure import Measured
 from tsc_core.data.simulate.origins import Origin
-from tsc_core.data.simulate.scene import Field, Reference, nearest_reference
 from tsc_core.data.simulate.timeline import Timeline
 from tsc_core.survey import ZTF
 
@@ -18,6 +17,12 @@ JD = 2400000.5
 NIGHT_ZERO = 57754.0  # MJD of night 0 in ZTF's ids
 RB_VERSIONS = ((58400.0, "t8_f5_c3"), (58460.0, "t15_f5_c3"), (1e9, "t17_f5_c3"))
 DRB_SINCE, DRB_VERSION = 58659.0, "d6_m7"
+ZERO_POINTS_SINCE, EXPTIME_SINCE = 58330.0, 58420.0  # packets before these dates lack the fields
+CALIBRATED = ("magzpsci", "magzpsciunc", "magzpscirms", "clrcoeff", "clrcounc")
+STATED = (
+    "magpsf", "sigmapsf", "chipsf", "magap", "sigmagap", "magapbig", "sigmagapbig", "sky", "scorr",
+    "fwhm", "seeratio", "aimage", "bimage", "classtar", "nneg", "sumrat", "rb",
+)  # fmt: skip
 
 
 def exposure_ids(mjd: float, rcid: int, entry: int) -> tuple[int, int, int]:
@@ -60,7 +65,7 @@ def detection_record(
     place: dict[str, int],
     measured: Measured,
     index: int,
-    nearest: Reference,
+    catalogues: Catalogues,
     rng: np.random.Generator,
 ) -> dict[str, object]:
     """The fields of a detection as `prv_candidates` carries it: visit, photometry, shape, reference source."""
@@ -68,10 +73,8 @@ def detection_record(
     m = {name: getattr(measured, name)[index].item() for name in measured.__slots__}
     entry = int(rng.exponential(25.0))
     fine = 1.0 / math.cos(math.radians(origin.dec))
-    dx, dy = rng.normal(0.0, 0.1 + 0.8 / max(m["scorr"], 5.0), 2)
-    near = nearest_reference(nearest, dx, dy)
+    near = catalogues.reference(record["fid"]).nearest(m["x"], m["y"])
     step = ZTF.pixel_arcsec / 3600.0
-    ra, dec = origin.ra - dx * step * fine, origin.dec - dy * step
     record |= {key: near[key] for key in ("distnr", "magnr", "sigmagnr", "chinr", "sharpnr")}
     record |= {
         "candid": exposure_ids(float(visits.mjd[at]), place["rcid"], entry)[2],
@@ -79,10 +82,10 @@ def detection_record(
         "tblid": entry,
         "xpos": place["x"] + float(rng.normal(0, 20)),
         "ypos": place["y"] + float(rng.normal(0, 20)),
-        "ra": round(ra % 360.0, 7),
-        "dec": round(dec, 7),
-        "ranr": round((origin.ra - near["_x"] * step * fine) % 360.0, 7),
-        "decnr": round(origin.dec - near["_y"] * step, 7),
+        "ra": round((origin.ra - m["x"] * step * fine) % 360.0, 7),
+        "dec": round(origin.dec - m["y"] * step, 7),
+        "ranr": round((origin.ra - near["x"] * step * fine) % 360.0, 7),
+        "decnr": round(origin.dec - near["y"] * step, 7),
         "magdiff": m["magap"] - m["magpsf"],
         "magfromlim": record["diffmaglim"] - m["magap"],
         "mindtoedge": float(min(place["x"], 3072 - place["x"], place["y"], 3080 - place["y"])),
@@ -92,9 +95,7 @@ def detection_record(
         "nbad": 0,
         **_solar_system(origin, m["magpsf"], rng),
     }
-    kept = ("magpsf", "sigmapsf", "chipsf", "magap", "sigmagap", "magapbig", "sigmagapbig", "sky", "scorr")
-    kept += ("fwhm", "seeratio", "aimage", "bimage", "classtar", "nneg", "sumrat", "rb")
-    return record | {name: m[name] for name in kept}
+    return record | {name: m[name] for name in STATED}
 
 
 def _solar_system(origin: Origin, mag: float, rng: np.random.Generator) -> dict[str, object]:
@@ -111,7 +112,7 @@ def packet_record(
     record: dict[str, object],
     timeline: Timeline,
     at: int,
-    catalogues: dict[str, object],
+    catalogues: Catalogues,
     measured: Measured,
     index: int,
     rng: np.random.Generator,
@@ -119,10 +120,15 @@ def packet_record(
     """The candidate record of a packet: a detection plus the fields that ZTF gives packets alone."""
     jd, fid = record["jd"], record["fid"]
     reference = rng.uniform(58194.0, 58260.0) + JD
-    drb = float(measured.drb[index]) if jd - JD > DRB_SINCE else None
+    mjd = jd - JD
+    drb = float(measured.drb[index]) if mjd > DRB_SINCE else None
+    where = float(measured.x[index]), float(measured.y[index])
+    seen = {name: None if mjd < ZERO_POINTS_SINCE else record[name] for name in CALIBRATED}
     return {
         **record,
-        **catalogues,
+        **seen,
+        **catalogues.ps1(*where),
+        **(catalogues.gaia(*where) if mjd > ZERO_POINTS_SINCE else {}),
         "ndethist": int(timeline.ndethist[at]),
         "ncovhist": int(timeline.ncovhist[at]),
         "jdstarthist": float(min(timeline.jdstarthist[at], jd)),
@@ -140,7 +146,7 @@ def packet_record(
         "zpmed": record["magzpsci"] - 0.02,
         "clrmed": 0.65,
         "clrrms": 0.28,
-        "exptime": 30.0,
+        "exptime": 30.0 if mjd > EXPTIME_SINCE else None,
         "drb": drb,
         "drbversion": DRB_VERSION if drb is not None else "",
     }
@@ -155,5 +161,3 @@ def chip_place(rng: np.random.Generator) -> dict[str, int]:
         "y": int(rng.integers(40, 3040)),
     }
 
-
-__all__ = ["Cutouts", "Field", "chip_place", "detection_record", "exposure_ids", "packet_record", "visit_record"]

@@ -22,7 +22,12 @@ PROFILES = {
     4: (np.array([0.17, 0.25, 0.27, 0.20, 0.11]), np.array([0.09, 0.27, 0.70, 1.65, 3.60])),
 }
 PIXEL_VARIANCE = 1.0 / 12.0  # a square pixel widens a Gaussian
-GRID = np.arange(ZTF.stamp_size) - ZTF.stamp_size // 2
+STAMP = ZTF.stamp_size
+
+
+def grid(size: int = STAMP) -> np.ndarray:
+    """Pixel centres along one side, 0 in the middle."""
+    return np.arange(size) - size // 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +56,7 @@ class Galaxy:
 
 
 def point_sources(
-    flux: np.ndarray, x: np.ndarray, y: np.ndarray, psf: Psf, widen: np.ndarray | float = 0.0
+    flux: np.ndarray, x: np.ndarray, y: np.ndarray, psf: Psf, size: int, widen: np.ndarray | float = 0.0
 ) -> np.ndarray:
     """Sum of point sources, (A, H, W).
 
@@ -60,45 +65,47 @@ def point_sources(
     flux, x, y : ndarray (A, N)
         Counts and positions in each of A exposures.
     psf : Psf
+    size : int
+        Side of the images in pixels.
     widen : ndarray (N,) or float
         Variance (pixel squared) added to each source: small round galaxies.
     """
     across, down = psf.variances()
-    gx = _gaussians(x, across, widen) * (flux[:, None, :] * MOFFAT_WEIGHTS[None, :, None])[..., None]
-    gy = _gaussians(y, down, widen)
-    epochs, size = len(flux), len(GRID)
+    gx = _gaussians(x, across, widen, size) * (flux[:, None, :] * MOFFAT_WEIGHTS[None, :, None])[..., None]
+    gy = _gaussians(y, down, widen, size)
+    epochs = len(flux)
     return np.matmul(gy.reshape(epochs, -1, size).transpose(0, 2, 1), gx.reshape(epochs, -1, size))
 
 
-def _gaussians(position: np.ndarray, variance: np.ndarray, widen: np.ndarray | float) -> np.ndarray:
+def _gaussians(position: np.ndarray, variance: np.ndarray, widen: np.ndarray | float, size: int) -> np.ndarray:
     """Normalised Gaussians on the grid, (A, K, N, W)."""
-    spread = (variance[:, :, None] + widen)[..., None]
-    offset = GRID - position[:, None, :, None]
+    spread = (variance[:, :, None] + widen)[..., None].astype(np.float32)
+    offset = (grid(size) - position[:, None, :, None]).astype(np.float32)
     return np.exp(-0.5 * offset**2 / spread) / np.sqrt(2.0 * np.pi * spread)
 
 
-def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
     """A galaxy of unit flux seen through Gaussian seeing, (A, H, W); `fwhm` (A,), `shift` (A, 2) in pixels."""
     weights, sigmas = PROFILES[galaxy.index]
     cos, sin = np.cos(galaxy.angle), np.sin(galaxy.angle)
-    x = (GRID - galaxy.x)[None, None, :] - shift[:, 0, None, None]
-    y = (GRID - galaxy.y)[None, :, None] - shift[:, 1, None, None]
+    x = (grid(size) - galaxy.x)[None, None, :] - shift[:, 0, None, None]
+    y = (grid(size) - galaxy.y)[None, :, None] - shift[:, 1, None, None]
     major, minor = x * cos + y * sin, y * cos - x * sin
     seeing = (fwhm / 2.2) ** 2 + PIXEL_VARIANCE
-    image = np.zeros((len(fwhm), len(GRID), len(GRID)))
+    image = np.zeros((len(fwhm), size, size))
     for weight, sigma in zip(weights, sigmas * galaxy.radius, strict=True):
         a, b = (seeing + sigma**2)[:, None, None], (seeing + (sigma * galaxy.ratio) ** 2)[:, None, None]
         image += weight / (2.0 * np.pi * np.sqrt(a * b)) * np.exp(-0.5 * (major**2 / a + minor**2 / b))
     return image
 
 
-def smooth(noise: np.ndarray, weight: float) -> np.ndarray:
-    """Noise correlated between neighbours as by resampling: a (w, 1, w) kernel along both axes, variance kept."""
-    scale = 1.0 / (1.0 + 2.0 * weight**2)
-    across = noise.copy()
-    across[..., 1:] += weight * noise[..., :-1]
-    across[..., :-1] += weight * noise[..., 1:]
-    both = across.copy()
-    both[..., 1:, :] += weight * across[..., :-1, :]
-    both[..., :-1, :] += weight * across[..., 1:, :]
-    return both * scale
+def correlated(noise: np.ndarray, near: float, far: float) -> np.ndarray:
+    """Noise with neighbours tied by the kernel (far, near, 1, near, far) along both axes, as resampling leaves it."""
+    scale = 1.0 / (1.0 + 2.0 * near**2 + 2.0 * far**2)
+    for axis in (-1, -2):
+        mixed = noise.copy()
+        for step, weight in ((1, near), (2, far)):
+            ahead, behind = np.roll(noise, step, axis), np.roll(noise, -step, axis)
+            mixed += weight * (ahead + behind)
+        noise = mixed
+    return noise * scale

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.cadence import SURVEY_END, SURVEY_START, Visits, coverage, draw_visits
+from tsc_core.data.simulate.cadence import (
+    SURVEY_END,
+    SURVEY_START,
+    Site,
+    Visits,
+    coverage,
+    draw_visits,
+    visits_up_to,
+)
+from tsc_core.data.simulate.measure import STAR_FLOOR, scorr_noise
 from tsc_core.data.simulate.origins import Origin
 
 HISTORY_DAYS = 30.0  # a packet carries the visits of that many days before it
 REFERENCE_SPAN = (58194.0, 58330.0)  # when the reference images were taken
 REFERENCE_FRAMES = 15
-FLUX_FLOOR = 0.012  # a subtraction is never better than about 1 % of the star's own light
 PAST_SAMPLES = 60
 
 
@@ -46,18 +54,25 @@ class Timeline:
     first: int
 
 
-def follow(origin: Origin, start: float, days: float, fresh: bool, rng: np.random.Generator) -> Timeline | None:
+def follow(
+    origin: Origin, start: float, days: float, fresh: bool, rng: np.random.Generator, site: Site | None = None
+) -> Timeline | None:
     """Follow an object from 30 days before `start`; None where no visit detects it.
 
     Parameters
     ----------
     origin : Origin
     start, days : float
-        First date (MJD) at which packets may begin, and how long to watch.
+        First date (MJD) at which packets may begin (the explosion of a transient), and how long to watch.
     fresh : bool
         Whether a lasting object is met for the first time, or after years in the survey.
+    site : Site, optional
+        Watch up to this exposure instead, and ask that it detects the object.
     """
-    visits = draw_visits(origin.ra, origin.dec, start - HISTORY_DAYS, min(start + days, SURVEY_END + 60.0), rng)
+    if site is not None:
+        visits = visits_up_to(site, HISTORY_DAYS, rng)
+    else:
+        visits = draw_visits(origin.ra, origin.dec, start - HISTORY_DAYS, min(start + days, SURVEY_END + 60.0), rng)
     if not len(visits):
         return None
     clock = visits.mjd if origin.lasting else visits.mjd - start  # transients carry their own clock
@@ -66,21 +81,29 @@ def follow(origin: Origin, start: float, days: float, fresh: bool, rng: np.rando
     flux = 10 ** (-0.4 * (mags - visits.zeropoint))
     steady = 10 ** (-0.4 * (_of_band(reference, visits.fid) - visits.zeropoint))
     change = flux - steady
-    snr = _signal(change, flux + steady, visits, rng)
+    snr = _signal(change, steady, visits, rng)
     detected = (snr > 5.0) & (np.abs(change) < 3e5)
     if any(origin.rate):
-        detected &= visits.mjd >= start  # what moves was elsewhere before
-    if fresh or not origin.lasting:
-        first = int(np.argmax(detected)) if detected.any() else 0
-    else:
-        first = int(np.searchsorted(visits.mjd, start))
+        detected &= visits.mjd >= (start if site is None else site.mjd)  # what moves was elsewhere before
+    first = _first_packet(origin, visits, detected, start, fresh, site)
     if not detected[first:].any():
         return None
     first += int(np.argmax(detected[first:]))
     if origin.lasting and fresh:
         detected[:first] = False
-    counters = _counters(origin, visits, snr, past_mags, reference, fresh, rng)
+    counters = _counters(origin, visits, snr, past_mags, reference, fresh, rng, site)
     return Timeline(visits, flux, change, detected, *counters, reference, first)
+
+
+def _first_packet(
+    origin: Origin, visits: Visits, detected: np.ndarray, start: float, fresh: bool, site: Site | None
+) -> int:
+    """Index of the visit from which packets may be sent."""
+    if site is not None:
+        return len(visits) - 1
+    if fresh or not origin.lasting:
+        return int(np.argmax(detected)) if detected.any() else 0
+    return int(np.searchsorted(visits.mjd, start))
 
 
 def _magnitudes(
@@ -105,11 +128,9 @@ def _of_band(reference: dict[int, float], fid: np.ndarray) -> np.ndarray:
     return np.array([reference[int(band)] for band in fid])
 
 
-def _signal(change: np.ndarray, light: np.ndarray, visits: Visits, rng: np.random.Generator) -> np.ndarray:
-    """Measured signal-to-noise of the change, in units of ZTF's own limit (5 at `limit`)."""
-    sigma = 10 ** (-0.4 * (visits.limit - visits.zeropoint)) / 5.0
-    sigma = np.sqrt(sigma**2 + light / 6.2 + (FLUX_FLOOR * light) ** 2)
-    return np.abs(change) / sigma + 0.5 * rng.standard_normal(len(change))
+def _signal(change: np.ndarray, steady: np.ndarray, visits: Visits, rng: np.random.Generator) -> np.ndarray:
+    """Signal-to-noise of the change as the pipeline measures it (ZTF's ``scorr``)."""
+    return np.abs(change) / scorr_noise(np.abs(change), steady, visits) + 0.8 * rng.standard_normal(len(change))
 
 
 def _counters(
@@ -120,17 +141,20 @@ def _counters(
     reference: dict[int, float],
     fresh: bool,
     rng: np.random.Generator,
+    site: Site | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ndethist, ncovhist and jdstarthist at each visit (detections down to a signal-to-noise of 3 count)."""
     rate_before = coverage(origin.ra, origin.dec, float(visits.mjd[0]), rng)
     covered = rng.poisson(rate_before) + np.cumsum(rng.integers(1, 3, len(visits)))
+    if site is not None:
+        covered = np.maximum(1, covered + site.covered - covered[-1])
     counted = snr > 3.0
     earlier, since = 0, np.inf
     if origin.lasting and not fresh:
         typical = float(np.median(10 ** (-0.4 * (visits.limit - visits.zeropoint)))) / 5.0
         zero = float(np.median(visits.zeropoint))
         light, steady = 10 ** (-0.4 * (past - zero)), 10 ** (-0.4 * (reference[2] - zero))
-        share = float((np.abs(light - steady) > 3.0 * np.hypot(typical, FLUX_FLOOR * steady)).mean())
+        share = float((np.abs(light - steady) > 3.0 * np.hypot(typical, STAR_FLOOR * steady)).mean())
         earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.3, 0.9)))
         since = SURVEY_START + rng.exponential(60.0) if earlier else np.inf
     count = earlier + np.cumsum(counted)

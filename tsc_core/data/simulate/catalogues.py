@@ -1,0 +1,152 @@
+"""What the catalogues of PS1, Gaia and ZTF's own reference images make of a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from tsc_core.data.simulate.calibration import table
+from tsc_core.data.simulate.scene import BANDS, HALF, Field
+from tsc_core.survey import ZTF
+
+PS1_DEPTH = {"g": 22.0, "r": 22.2, "i": 22.3, "z": 21.8}
+MISSING = -999.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """DAOPhot's list of one reference image; arrays (N,): offsets (pixel), magnitude, error, chi, sharpness."""
+
+    x: np.ndarray
+    y: np.ndarray
+    mag: np.ndarray
+    error: np.ndarray
+    chi: np.ndarray
+    sharp: np.ndarray
+
+    def nearest(self, x: float, y: float) -> dict[str, float]:
+        """``distnr`` (pixel) and the columns of the source nearest to an offset (x, y) in pixels."""
+        distance = np.hypot(self.x - x, self.y - y)
+        at = int(np.argmin(distance))
+        return {
+            "distnr": float(distance[at]),
+            "magnr": round(float(self.mag[at]), 3),
+            "sigmagnr": round(float(self.error[at]), 3),
+            "chinr": round(float(self.chi[at]), 3),
+            "sharpnr": round(float(self.sharp[at]), 3),
+            "x": float(self.x[at]),
+            "y": float(self.y[at]),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stars:
+    """A catalogue's sources; arrays (N,): offsets in arcsec, and the columns by name."""
+
+    x: np.ndarray
+    y: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def order(self, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
+        """Distances (arcsec) from an offset in pixels, and the order by them."""
+        distance = np.hypot(self.x - x * ZTF.pixel_arcsec, self.y - y * ZTF.pixel_arcsec)
+        return distance, np.argsort(distance)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogues:
+    """The catalogues around one object: the same sources for each of its alerts."""
+
+    ps1_list: Stars
+    gaia_list: Stars
+    references: dict[int, Reference]
+
+    @classmethod
+    def of(cls, field: Field, rng: np.random.Generator) -> Catalogues:
+        """Draw what each catalogue has of a field."""
+        kind = rng.uniform(size=len(field))  # what makes a source look extended or odd in one list does so in another
+        references = {fid: _reference(field, fid, kind, rng) for fid in (1, 2)}
+        return cls(_ps1(field, kind, rng), _gaia(field, rng), references)
+
+    def reference(self, fid: int) -> Reference:
+        """The list of the reference image in a band."""
+        return self.references[fid]
+
+    def ps1(self, x: float, y: float) -> dict[str, float | int]:
+        """The three sources nearest to an offset (pixel), within 30 arcsec; -999 where there are fewer."""
+        distance, order = self.ps1_list.order(x, y)
+        near = order[: int((distance < 30.0).sum())]
+        record: dict[str, float | int] = {"nmtchps": len(near)}
+        for rank in range(3):
+            record |= self._ps1_row(rank, near, distance)
+        return record
+
+    def _ps1_row(self, rank: int, near: np.ndarray, distance: np.ndarray) -> dict[str, float | int]:
+        end, columns = str(rank + 1), self.ps1_list.columns
+        if rank >= len(near):
+            empty = {f"s{band}mag{end}": MISSING for band in BANDS}
+            return {**empty, f"sgscore{end}": MISSING, f"distpsnr{end}": MISSING, f"objectidps{end}": 0}
+        at = near[rank]
+        row: dict[str, float | int] = {f"s{band}mag{end}": float(columns[band][at]) for band in BANDS}
+        row |= {f"sgscore{end}": float(columns["score"][at]), f"distpsnr{end}": float(distance[at])}
+        return {**row, f"objectidps{end}": int(columns["number"][at])}
+
+    def gaia(self, x: float, y: float) -> dict[str, float]:
+        """Nearest Gaia source within 90 arcsec, and the nearest brighter than 14 mag; -999 where none."""
+        distance, order = self.gaia_list.order(x, y)
+        mag, found = self.gaia_list.columns["mag"], {}
+        for end, faintest in (("", 99.0), ("bright", 14.0)):
+            near = [at for at in order if mag[at] < faintest and distance[at] < 90.0]
+            found[f"neargaia{end}"] = float(distance[near[0]]) if near else MISSING
+            found[f"maggaia{end}"] = float(mag[near[0]]) if near else MISSING
+        return found
+
+
+def _extent_rank(field: Field, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A rank in [0, 1] that grows from stars to galaxies, uniform over a field with about as many of both."""
+    score = np.where(field.size > 0.3, 0.9, -0.45) + 0.8 * (kind - 0.5) * 3.4
+    return ndtr((score + 0.3 * rng.standard_normal(len(field))) / 1.15)
+
+
+def _ps1(field: Field, kind: np.ndarray, rng: np.random.Generator) -> Stars:
+    r = field.mags[:, 1]
+    listed = rng.uniform(size=len(r)) < 1.0 / (1.0 + np.exp((r - 21.75) / 0.3))
+    score = table("sgscore").draw(r, 1.0 - _extent_rank(field, kind, rng))
+    trees = np.where(r < 21.0, 1200.0, 480.0)  # the score is a share of a forest's votes
+    columns: dict[str, np.ndarray] = {"score": (np.round(score * trees) / trees)[listed]}
+    for place, band in enumerate(BANDS):
+        mag = field.mags[:, place] + 0.02 * rng.standard_normal(len(r))
+        deep = PS1_DEPTH[band] + 0.25 * rng.standard_normal(len(r))
+        columns[band] = np.where(mag < deep, np.round(mag, 4), MISSING)[listed]
+    columns["number"] = rng.integers(7 * 10**16, 2 * 10**17, int(listed.sum()))
+    x, y = (axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(int(listed.sum())) for axis in (field.x, field.y))
+    return Stars(x, y, columns)
+
+
+def _gaia(field: Field, rng: np.random.Generator) -> Stars:
+    mag = field.mags[:, 1] - 0.1 * (field.mags[:, 0] - field.mags[:, 1]) + 0.1 + 0.05 * rng.standard_normal(len(field))
+    listed = (mag < 20.7) & (field.size < 0.6)
+    density = max(int((listed).sum()), 1) / (2 * HALF) ** 2
+    beyond = rng.poisson(density * (np.pi * 90.0**2 - (2 * HALF) ** 2))  # stars outside the field that was made
+    angle, radius = rng.uniform(0, 2 * np.pi, beyond), np.sqrt(rng.uniform(HALF**2, 90.0**2, beyond))
+    far = rng.choice(mag[listed], beyond) if listed.any() else rng.uniform(15.0, 20.7, beyond)
+    x = np.concatenate([field.x[listed] * ZTF.pixel_arcsec, radius * np.cos(angle)])
+    y = np.concatenate([field.y[listed] * ZTF.pixel_arcsec, radius * np.sin(angle)])
+    return Stars(x, y, {"mag": np.concatenate([mag[listed], far])})
+
+
+def _reference(field: Field, fid: int, kind: np.ndarray, rng: np.random.Generator) -> Reference:
+    mag = field.mags[:, fid - 1]
+    listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - 22.9) / 0.25))
+    if not listed.any():
+        listed[np.argmin(mag)] = True
+    extent = _extent_rank(field, kind, rng)[listed]
+    mag = mag[listed]
+    error = table("sigmagnr").draw(mag, rng.uniform(size=len(mag)))
+    mixed = np.clip(0.6 * extent + 0.4 * rng.uniform(size=len(mag)), 0, 1)
+    chi, sharp = table("chinr").draw(mag, mixed), table("sharpnr").draw(mag, extent)
+    jitter = 0.04 + 0.3 * np.clip(10 ** (0.4 * (mag - 22.9)), 0.0, 1.0)
+    x, y = (axis[listed] + jitter * rng.standard_normal(len(mag)) for axis in (field.x, field.y))
+    return Reference(x, y, mag + error * rng.standard_normal(len(mag)), error, chi, sharp)
