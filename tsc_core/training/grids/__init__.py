@@ -1,0 +1,1 @@
+"""The tables of the paper as data: which configurations, how many runs, what they stand beside."""
