@@ -5,6 +5,7 @@ import streamlit as st
 from tsc_core.display.desk import desk
 
 st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=":material/flare:", layout="wide")
+st.session_state.framed = True
 desk().warm()  # loads the models while the first page is drawn
 page = st.navigation(
     [

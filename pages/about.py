@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 import tsc_core
+from tsc_core.display.frame import framed
 from tsc_core.evaluation.palette import CLASS_STYLES
 
 PACKAGES = ("torch", "numpy", "astropy", "alerce", "fastavro", "streamlit", "plotly")
@@ -54,6 +55,7 @@ def installed(package: str) -> str:
         return "not installed"
 
 
+framed(st, __file__)
 st.title("About", anchor=False)
 st.markdown(
     "Classes of ZTF objects from the stamps and metadata of their first alerts, with every detection's stamps "

@@ -5,6 +5,7 @@ import streamlit as st
 
 from tsc_core.display.batch import COLUMNS, MOST_OBJECTS, as_csv, as_json_lines, lines, row_of
 from tsc_core.display.desk import LIVE, desk
+from tsc_core.display.frame import framed
 from tsc_core.display.progression import progression
 from tsc_core.display.strip import first_place, tiles
 from tsc_core.display.text import plain_markdown
@@ -120,6 +121,7 @@ def results(batch: dict) -> None:
 
 # --- the page ---------------------------------------------------------------------------------------------------
 
+framed(st, __file__)
 st.title("Lists of objects", anchor=False)
 left, right = st.columns([2, 1])
 with right:

@@ -1,18 +1,18 @@
 """Confusion matrices: what is taken for what, and the objects behind each cell."""
 
 import math
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from tsc_core.display.desk import desk
+from tsc_core.display.frame import framed
 from tsc_core.display.quick import demo_results
 from tsc_core.display.text import plain_markdown
 from tsc_core.evaluation.figures import CELL, confusion_chart, difference_chart, reliability_figure
 from tsc_core.evaluation.metrics import accuracy, balanced_accuracy, recalls
-from tsc_core.evaluation.results import ORIGINS, Result, find_results, over_seeds
-from tsc_core.evaluation.runs import RUNS
+from tsc_core.evaluation.results import NATURAL_COUNTS, ORIGINS, Result, find_results, over_seeds
+from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT
 
 MOST_OBJECTS = 200
 state = st.session_state
@@ -80,16 +80,22 @@ def summary(result: Result) -> None:
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, column_config={"recall": share, "precision at natural rates": share}
     )
-    st.caption(
-        "Natural rates: AGN 31.8 %, SN 1.7 %, VS 66.5 %, as among the real objects of the paper. "
-        "A test set with equal classes flatters the rare ones."
-    )
+    total = sum(NATURAL_COUNTS.values())
+    rates = ", ".join(f"{name} {100 * count / total:.1f} %" for name, count in NATURAL_COUNTS.items())
+    st.caption(f"Natural rates: {rates}, as in the paper. A test set with equal classes flatters the rare ones.")
 
 
+framed(st, __file__)
 st.title("Confusion matrices", anchor=False)
 with st.sidebar:
-    folder = st.text_input("Folder of results", str(RUNS.parent), help="Reports, runs and bundles below it are found.")
-results, problems = find_results(Path(folder))
+    folder = st.text_input(
+        "Folder of results",
+        CHECKPOINTS,
+        key="folder",
+        bind="query-params",
+        help="Reports, runs and bundles below it are found.",
+    )
+results, problems = find_results(PROJECT / folder)
 results += state.get("demo_results", [])
 with st.sidebar:
     st.button("Classify the demo archive now", on_click=lambda: state.update(classify_demo=True), width="stretch")

@@ -7,6 +7,7 @@ from tsc_core.alerts import CHANNELS, Alert, AlertSequence
 from tsc_core.display.desk import LIVE, Verdict, desk
 from tsc_core.display.elsewhere import Progress, not_asked, references, with_stamps
 from tsc_core.display.exports import detections_csv, probabilities_csv, snippet, stamp_fits, stamps_zip
+from tsc_core.display.frame import framed
 from tsc_core.display.links import aladin_page, broker_links, position
 from tsc_core.display.photometry import TIME_AXES, light_curve
 from tsc_core.display.progression import Reference, progression
@@ -305,6 +306,8 @@ def alerce_says(oid: str) -> list[Reference]:
     chosen = st.multiselect("Dashed lines", list(names), default=list(names)[:1])
     return [names[name] for name in chosen]
 
+
+framed(st, __file__)
 
 # --- the page ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from tsc_core.display.desk import desk
+from tsc_core.display.frame import framed
 from tsc_core.display.speed import measure
 from tsc_core.display.text import plain_markdown
 from tsc_core.evaluation.cards import Card, read_cards
@@ -27,6 +28,7 @@ def row_of(card: Card) -> dict[str, object]:
     }
 
 
+framed(st, __file__)
 st.title("Models", anchor=False)
 cards = read_cards()
 if not cards:

@@ -3,9 +3,11 @@
 import pandas as pd
 import streamlit as st
 
+from tsc_core.display.frame import framed
 from tsc_core.display.text import plain_markdown
 from tsc_core.evaluation.figures import curves_figure, parameter_figure
 from tsc_core.evaluation.runs import (
+    PROJECT,
     RUNS,
     Run,
     Unreadable,
@@ -85,10 +87,17 @@ def compare(runs: list[Run], metric: str) -> None:
     st.plotly_chart(parameter_figure(values, scores, [run.name for run in held], axis, metric), key="parameter")
 
 
+framed(st, __file__)
 st.title("Training runs", anchor=False)
 with st.sidebar:
-    folder = st.text_input("Folder of runs", str(RUNS), help="What `tsc train --out` and `tsc experiment --out` wrote.")
-runs, experiments = find_runs(folder), find_experiments(folder)
+    folder = st.text_input(
+        "Folder of runs",
+        RUNS,
+        key="folder",
+        bind="query-params",
+        help="What `tsc train --out` and `tsc experiment --out` wrote.",
+    )
+runs, experiments = find_runs(PROJECT / folder), find_experiments(PROJECT / folder)
 if not runs and not experiments:
     st.info(
         "No runs here yet. `tsc train` and `tsc experiment` write them; put their folders below `checkpoints/runs`."

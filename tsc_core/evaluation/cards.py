@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsc_core.evaluation.runs import RUNS, Unreadable, flatten, read_object
+from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT, Unreadable, flatten, read_object
 
 WEIGHTS = "weights.safetensors"
 
@@ -41,7 +41,7 @@ class Card:
         return f"1 to {most}" if self.config.get("model.kind") == "unified" else str(most)
 
 
-def read_cards(folder: str | Path = RUNS.parent) -> list[Card]:
+def read_cards(folder: str | Path = PROJECT / CHECKPOINTS) -> list[Card]:
     """Every bundle in a folder, by name; a broken one with its fault."""
     return [_card(path.parent) for path in sorted(Path(folder).glob("*/bundle.json"))]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tsc_core.evaluation.metrics import precision_at, reliability
 from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
-from tsc_core.survey import CLASSES
+from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 
 NATURAL_COUNTS = {"AGN": 48_262, "SN": 2_524, "VS": 101_038}  # objects with 1 to 10 alerts in the paper (Sec. 2)
 PASSED_OVER = ("bundle.json", "config.json", "environment.json")
@@ -142,6 +142,10 @@ def _of_experiment(name: str, report: Mapping, tables: Mapping[tuple[str, str], 
     """The test sets of an experiment's cells; the objects are kept for the first seed of each row."""
     cells, found = {cell["key"]: cell for cell in report["cells"]}, []
     for row in report["rows"]:
+        published = {"classes": list(TEMPORAL_CLASSES), "confusion": row.get("confusion")}
+        if _usable(published):  # another project's classifier on the same objects
+            trail = {"model": str(row["label"]), "origin": str(report.get("origin")), "split": "test"}
+            found.append(_result(name, trail, published, {}))
         for place, key in enumerate(row.get("cells", ())):
             cell = cells.get(key, {})
             if not _usable(cell.get("test") or {}):

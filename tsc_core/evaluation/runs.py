@@ -14,7 +14,8 @@ from pathlib import Path
 
 CONFIG, METRICS, RESULT, EXPERIMENT = "config.json", "metrics.csv", "result.json", "experiment.json"
 TEST, CELL, CURVES = "test.json", "cell.json", "curves.csv"
-RUNS = Path(__file__).resolve().parents[2] / "checkpoints" / "runs"
+PROJECT = Path(__file__).resolve().parents[2]
+CHECKPOINTS, RUNS = "checkpoints", "checkpoints/runs"  # relative to the project
 SEED = "training.seed"
 UNFINISHED = "not finished: no result.json"
 LARGEST = 64 << 20  # bytes of one file: more is not what the trainer writes
@@ -238,11 +239,11 @@ class SeedGroup:
 def over_seeds(runs: Sequence[Run], metric: str) -> list[SeedGroup]:
     """Group runs that differ in nothing but seed and name, best mean first; runs without the metric are left out."""
     groups: dict[tuple, list[Run]] = {}
-    shown = [key for key in differing(runs) if key not in (SEED, "name")]
-    for run in runs:
-        if metric in metrics_of(run):
-            same = tuple((key, str(value)) for key, value in sorted(run.config.items()) if key not in (SEED, "name"))
-            groups.setdefault((run.experiment, same), []).append(run)
+    measured = [run for run in runs if metric in metrics_of(run)]
+    shown = [key for key in differing(measured) if key not in (SEED, "name")]
+    for run in measured:
+        same = tuple((key, str(value)) for key, value in sorted(run.config.items()) if key not in (SEED, "name"))
+        groups.setdefault((run.experiment, same), []).append(run)
     made = []
     for members in groups.values():
         values = [metrics_of(run)[metric] for run in members]
