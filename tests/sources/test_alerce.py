@@ -428,3 +428,23 @@ def test_search(source):
     assert source.search(oids=[OIDS[2], OIDS[4]])["oid"].tolist() == [OIDS[2], OIDS[4]]
     assert len(source.search(first=("2018-07-01", "2018-07-31"), ndet=(5, 9))) == len(OIDS)
     assert source.search(ndet=(6, 9)).empty
+
+
+def test_a_name_look_up_that_hangs_does_not_hold_the_object(source, monkeypatch):
+    import socket
+
+    real, release = socket.getaddrinfo, threading.Event()
+
+    def slow(host, *args, **kwargs):
+        if host == "xmatch.example":
+            release.wait(30.0)
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(source._service._xmatch._client.__class__, "URL", "http://xmatch.example/sync")
+    began = time.monotonic()
+    sequence = source.fetch(OID)
+    assert time.monotonic() - began < SHORT.side_s + 1.0
+    release.set()
+    assert sum(alert.has_stamps for alert in sequence.alerts) == 5
+    assert any("AllWISE" in flag and "no end of the request" in flag for flag in sequence.flags)

@@ -6,13 +6,12 @@ fails alone: what could not be had is named in `AlertSequence.flags` and `Alert.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from tsc_core.preprocessing.quality import WINDOWS, Window, select_alerts, stamp
 from tsc_core.sources.alerce_answers import ClassProbability, check_candid
 from tsc_core.sources.alerce_service import AlerceService
 from tsc_core.sources.allwise import mean_position
+from tsc_core.sources.asking import Asking
 from tsc_core.sources.base import LATER, ObjectNotFound, Packet, SourceError, merge
 from tsc_core.sources.http import HttpError, Limits, Session
 from tsc_core.sources.search import conditions, table
@@ -37,7 +37,6 @@ LISTED_ONLY = ("magpsf_corr", "sigmapsf_corr", "sigmapsf_corr_ext", "corrected",
 REMEMBERED = 100
 
 Progress = Callable[[str, int, int], None]
-T = TypeVar("T")
 
 
 class AlerceSource:
@@ -115,7 +114,7 @@ class AlerceSource:
             Where its detections could not be had.
         """
         check_oid(oid)
-        with _Asking(self.session, self.limits.object_s) as asking:
+        with Asking(self.session, self.limits.object_s) as asking:
             fetch = _Fetch(self._service, asking, oid, self.window, self.n, progress or self._progress or _silent)
             try:
                 sequence = fetch.run()
@@ -136,10 +135,10 @@ class AlerceSource:
         """Several detections of an object with their stamps, asked for together; in its place, why one did not come."""
         wanted = [check_candid(candid) for candid in candids]
         found: dict[str, Alert | str] = {}
-        with _Asking(self.session, self.limits.object_s) as asking:
+        with Asking(self.session, self.limits.object_s) as asking:
             asked = {asking.ask(self._service.packet, check_oid(oid), candid): candid for candid in wanted}
-            for future in as_completed(asked):
-                packet, reason = _outcome(future)
+            for future in asking.completed(asked):
+                packet, reason = asking.outcome(future)
                 found[asked[future]] = packet.alert if packet else _why(reason)
                 (progress or self._progress or _silent)("stamps", len(found), len(wanted))
         return {candid: found[candid] for candid in wanted}
@@ -168,45 +167,6 @@ def _silent(what: str, done: int, total: int) -> None:
     """Progress that nobody follows."""
 
 
-class _Asking:
-    """Threads for one object, and the time by which its last request ends."""
-
-    def __init__(self, session: Session, seconds: float) -> None:
-        self._session, self._until = session, time.monotonic() + seconds
-        self._pool = ThreadPoolExecutor(session.limits.at_once + 1, "alerce")  # the lists may outlast the packets
-
-    def __enter__(self) -> _Asking:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    @property
-    def time_left(self) -> bool:
-        """Whether another request could still be answered."""
-        return time.monotonic() < self._until
-
-    def ask(self, question: Callable[..., T], *args: object) -> Future[T]:
-        """Put a question in a thread; a request of it ends by the object's deadline."""
-        return self._pool.submit(self._within, self._until, math.inf, question, *args)
-
-    def ask_aside(self, question: Callable[..., T], *args: object) -> Future[T]:
-        """As `ask`, for what the object can do without: with less patience."""
-        side_s = self._session.limits.side_s
-        return self._pool.submit(self._within, time.monotonic() + side_s, side_s / 3, question, *args)
-
-    def _within(self, until: float, try_s: float, question: Callable[..., T], *args: object) -> T:
-        with self._session.within(min(until, self._until), try_s=try_s):
-            return question(*args)
-
-
-def _outcome(future: Future[T]) -> tuple[T | None, SourceError | None]:
-    try:
-        return future.result(), None
-    except SourceError as error:
-        return None, error
-
-
 def _why(error: SourceError) -> str:
     if getattr(error, "status", None) == 404:
         return f"{GONE} (HTTP 404)"
@@ -222,7 +182,7 @@ class _Fetch:
     """The reading of one object: what was listed, what came, what did not and why."""
 
     def __init__(
-        self, service: AlerceService, asking: _Asking, oid: str, window: Window, n: int, progress: Progress
+        self, service: AlerceService, asking: Asking, oid: str, window: Window, n: int, progress: Progress
     ) -> None:
         self.service, self.asking, self.oid, self.progress = service, asking, oid, progress
         self.window, self.n = window, n
@@ -248,7 +208,7 @@ class _Fetch:
 
     def _detections(self) -> list[Alert]:
         self.progress("detections", 0, 1)
-        found, error = _outcome(self.asking.ask(self.service.detections, self.oid))
+        found, error = self.asking.outcome(self.asking.ask(self.service.detections, self.oid))
         if error is None:
             listed, remark = found
             self.flags += [remark] if remark else []
@@ -271,8 +231,8 @@ class _Fetch:
             total = done + len(wanted)
             self.progress("stamps", done, total)
             asked = {self.asking.ask(self.service.packet, self.oid, candid): candid for candid in wanted}
-            for future in as_completed(asked):
-                self._take(asked[future], *_outcome(future))
+            for future in self.asking.completed(asked):
+                self._take(asked[future], *self.asking.outcome(future))
                 done += 1
                 self.progress("stamps", done, total)
         if wanted and len(self.lost) >= MAX_LOST:
@@ -312,7 +272,7 @@ class _Fetch:
         if asked is None:
             return None, False
         self.progress("AllWISE", 0, 1)
-        found, error = _outcome(asked)
+        found, error = self.asking.outcome(asked)
         self.progress("AllWISE", 1, 1)
         if error is not None:
             self.flags.append(f"AllWISE colours are missing: {error}" + (f" ({LATER})" if _passing(error) else ""))
@@ -323,7 +283,7 @@ class _Fetch:
 
     def _limits(self, asked: Future) -> list[UpperLimit]:
         self.progress("upper limits", 0, 1)
-        found, error = _outcome(asked)
+        found, error = self.asking.outcome(asked)
         self.progress("upper limits", 1, 1)
         if error is not None:
             self.flags.append(f"upper limits are those in the packets alone: {error}")
