@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tsc_core.inference.predictor import Predictor
-    from tsc_core.inference.results import as_text, failed
+    from tsc_core.inference.results import failed
     from tsc_core.sources import SourceError, open_source
 
     try:
@@ -33,21 +33,31 @@ def run(args: argparse.Namespace) -> int:
     try:
         source = open_source(args.source, args.window)
         oids = args.oids or source.oids()
-        lines = (classify_one(predictor, source, oid, args.window) for oid in oids)
     except SourceError as error:
-        source, oids, lines = None, args.oids, (failed(oid, args.source, str(error)) for oid in args.oids)
         print(f"tsc classify: {error}", file=sys.stderr)
+        for oid in args.oids:
+            show(failed(oid, args.source, str(error)), args.json)
+        return FAILED
     failures = 0
-    for line in lines:
+    for oid in oids:
+        line = classify_one(predictor, source, oid, args.window)
         failures += line["error"] is not None
-        print(json.dumps(line, allow_nan=False) if args.json else as_text(line) + "\n", flush=True)
-    problems = source.problems if source else ()
+        show(line, args.json)
+    problems = source.problems
     for problem in problems:
         print(f"tsc classify: {problem}", file=sys.stderr)
-    if source and not (oids or problems):
+    if not (oids or problems):
         print(f"tsc classify: {source.name} cannot list its objects: name some", file=sys.stderr)
         return USAGE
-    return FAILED if failures or problems or not source else DONE
+    return FAILED if failures or problems else DONE
+
+
+def show(line: dict, as_json: bool) -> None:
+    """Print one object's line; an id of bytes that are no text is shown escaped."""
+    from tsc_core.inference.results import as_text
+
+    text = json.dumps(line, allow_nan=False) if as_json else as_text(line) + "\n"
+    print(text.encode(errors="backslashreplace").decode(), flush=True)
 
 
 def classify_one(predictor: object, source: object, oid: str, window: str) -> dict:

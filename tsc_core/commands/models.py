@@ -25,9 +25,16 @@ def run(args: argparse.Namespace) -> int:
             return FAILED
         print((paths[args.name] / "card.md").read_text(encoding="utf-8"))
         return DONE
-    rows = [summary(path) for path in paths.values()]
+    rows, broken = [], []
+    for name, path in paths.items():
+        try:
+            rows.append(summary(path))
+        except (ValueError, KeyError, TypeError) as error:
+            broken.append(f"{name}: not a usable bundle ({type(error).__name__}: {error})")
     print(json.dumps(rows, indent=1) if args.json else "\n".join(map(as_text, rows)))
-    return DONE
+    for problem in broken:
+        print(f"tsc models: {problem}", file=sys.stderr)
+    return FAILED if broken else DONE
 
 
 def summary(path: object) -> dict:
