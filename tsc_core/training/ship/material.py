@@ -17,7 +17,7 @@ from tsc_core.preprocessing import select_alerts, window_of
 from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import CLASSES
 
-FOLDS = 5
+FOLDS = 8
 BOGUS_BELOW = 0.1  # drb of a real alert that stands for bogus where nobody labelled any
 SLIDES = 6  # windows that one object gives at most
 PACKET_ALONE = ("sgscore", "distpsnr", "sgmag", "srmag", "simag", "szmag", "objectidps")  # and a rank
@@ -122,7 +122,9 @@ def views(known: Known, model: ModelConfig) -> list[tuple[Alert, ...]]:
 
 
 def _slides(used: tuple[Alert, ...], n: int) -> list[tuple[Alert, ...]]:
-    return [used[end - n : end] for end in range(len(used), n - 1, -1)]
+    """Windows of n from the newest back; the newest, which has the packet's own record, as often as all others."""
+    found = [used[end - n : end] for end in range(len(used), n - 1, -1)]
+    return found[:1] * (len(found) - 1) + found
 
 
 def as_history(window: tuple[Alert, ...]) -> tuple[Alert, ...]:

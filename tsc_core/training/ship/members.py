@@ -26,6 +26,7 @@ from tsc_core.training.frozen import CodedExamples
 from tsc_core.training.ship.material import FOLDS, Known, Material, views
 from tsc_core.training.trainer import train
 
+REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
 JITTERED = 2  # jittered codes kept of each stamp
 ENCODE_AT_ONCE = 64
 Codes = dict[str, Tensor]
@@ -97,7 +98,7 @@ class Trainer:
         return replace(example, stamps=example.stamps[:, :, :0, :0])
 
     def member(self, training: Sequence[Known], validation: Sequence[Known], seed: int) -> nn.Module:
-        """One network on simulated and real objects that weigh the same; validation is looked at, not chosen by."""
+        """One network on simulated and real objects weighted by origin; validation is looked at, not chosen by."""
         config = replace(self.config, training=replace(self.config.training, seed=seed))
         windows = self.windows(training)
         rows = _balanced(windows, [item.is_real for item in training if item.label in config.model.classes])
@@ -120,7 +121,7 @@ class Trainer:
 
 
 def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
-    """All windows, those of real objects repeated until they are about as many as the simulated of their class."""
+    """All windows, those of real objects repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
     groups: dict[tuple[int, bool], list[Window]] = defaultdict(list)
     for found, real in zip(windows, is_real, strict=True):
         for window in found:
@@ -128,7 +129,7 @@ def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
     rows = []
     for (label, real), group in groups.items():
         others = len(groups.get((label, not real), ()))
-        rows += group * (max(1, round(others / len(group))) if real else 1)
+        rows += group * (max(1, round(REAL_WEIGHT * others / len(group))) if real else 1)
     return rows
 
 
