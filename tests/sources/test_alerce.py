@@ -1,9 +1,11 @@
+import io
 import json
 import threading
 import time
 import warnings
 from dataclasses import replace
 
+import fastavro
 import numpy as np
 import pytest
 
@@ -397,6 +399,20 @@ def test_nothing_dangerous_is_kept_of_an_answer():
     assert read_detections(OID, [item])[0].record == {"candid": "1", "mjd": 58000.0, "fid": 1, "tid": "ztf"}
     row = {"classifier_name": "<b>", "classifier_version": "1", "class_name": "SN", "probability": 0.5}
     assert read_probabilities([row]) == []
+
+
+def test_a_hostile_packet_leaves_no_markup_in_a_message(source, server, monkeypatch, packets):
+    from tests.packet_maker import PARSED, make_candidate
+    from tsc_core.sources.loopback.server import Answer
+
+    file, text = io.BytesIO(), "<img src=x onerror=alert(1)>"
+    packet = {"schemavsn": "4", "publisher": "", "objectId": text, "candid": 1, "candidate": make_candidate(58300.0)}
+    fastavro.writer(file, PARSED, [packet])
+    monkeypatch.setattr(server, "_packet", lambda *_: Answer(200, "application/octet-stream", file.getvalue()))
+    sequence = source.fetch(OID)
+    told = [*sequence.flags, *(alert.missing for alert in sequence.alerts)]
+    assert any("onerror" in words for words in told)
+    assert not any("<" in words or ">" in words for words in told)
 
 
 def test_newest_version_of_each_classifier_first():

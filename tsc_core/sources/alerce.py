@@ -17,7 +17,7 @@ import numpy as np
 
 from tsc_core.alerts import Alert, AlertSequence, AllWise, Stamps, UpperLimit
 from tsc_core.preprocessing.quality import WINDOWS, Window, select_alerts, stamp_fault
-from tsc_core.sources.alerce_answers import ClassProbability, check_candid
+from tsc_core.sources.alerce_answers import ClassProbability, check_candid, plain
 from tsc_core.sources.alerce_service import AlerceService
 from tsc_core.sources.allwise import mean_position
 from tsc_core.sources.asking import Asking
@@ -170,7 +170,7 @@ def _silent(what: str, done: int, total: int) -> None:
 def _why(error: SourceError) -> str:
     if getattr(error, "status", None) == 404:
         return f"{GONE} (HTTP 404)"
-    return f"its packet did not come: {error}" + (f" ({LATER})" if _passing(error) else "")
+    return f"its packet did not come: {plain(error)}" + (f" ({LATER})" if _passing(error) else "")
 
 
 def _passing(error: SourceError | None) -> bool:
@@ -217,10 +217,10 @@ class _Fetch:
         if isinstance(error, ObjectNotFound):
             raise error
         if not kept:
-            raise SourceError(f"{self.oid}: its detections could not be had: {error}")
+            raise SourceError(f"{self.oid}: its detections could not be had: {plain(error)}")
         self.packets = {packet.alert.candid: packet for packet in kept}
         self.flags.append(
-            f"the list of detections did not come, it {LATER} ({error}): only packets kept from before are shown"
+            f"the list of detections did not come, it {LATER} ({plain(error)}): only packets kept from before are shown"
         )
         return [replace(packet.alert, stamps=None) for packet in kept]
 
@@ -275,7 +275,9 @@ class _Fetch:
         found, error = self.asking.outcome(asked)
         self.progress("AllWISE", 1, 1)
         if error is not None:
-            self.flags.append(f"AllWISE colours are missing: {error}" + (f" ({LATER})" if _passing(error) else ""))
+            self.flags.append(
+                f"AllWISE colours are missing: {plain(error)}" + (f" ({LATER})" if _passing(error) else "")
+            )
             return None, False
         match, remark = found
         self.flags += [remark] if remark else []
@@ -286,7 +288,7 @@ class _Fetch:
         found, error = self.asking.outcome(asked)
         self.progress("upper limits", 1, 1)
         if error is not None:
-            self.flags.append(f"upper limits are those in the packets alone: {error}")
+            self.flags.append(f"upper limits are those in the packets alone: {plain(error)}")
             return []
         limits, remark = found
         self.flags += [remark] if remark else []
@@ -309,7 +311,7 @@ class _Fetch:
         if listed is None:
             return alert
         extra = {name: listed.record[name] for name in LISTED_ONLY if name in listed.record}
-        missing = alert.missing
+        missing = plain(alert.missing) if alert.missing else None
         if alert.stamps is None and alert.candid not in self.packets:
             missing = (
                 self.failed.get(alert.candid) or listed.missing or NOT_ASKED + self.spare.get(alert.candid, UNNEEDED)

@@ -15,6 +15,7 @@ from tsc_core.survey import check_oid
 MAX_ITEMS = 50_000  # of one answer; the richest ZTF objects have some thousand detections
 CANDID = re.compile(r"[0-9]{1,20}", re.ASCII)
 WORD = re.compile(r"[\w .:,+()/-]{0,80}", re.ASCII)  # nothing that means something to HTML, a shell or a path above
+MAX_MESSAGE = 300  # characters
 NO_PACKET = "known from another packet's history: ALeRCE has no packet of its own"
 
 
@@ -52,6 +53,12 @@ def _plain(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, str) and WORD.fullmatch(value) is not None
+
+
+def plain(text: object) -> str:
+    """A message in one line, without what means something to HTML: an error may quote what a server sent."""
+    words = "".join(sign for sign in str(text) if sign.isprintable() and sign not in "<>&`")
+    return words if len(words) <= MAX_MESSAGE else words[:MAX_MESSAGE] + " ..."
 
 
 def read_detections(oid: str, answer: object) -> list[Alert]:

@@ -17,6 +17,7 @@ from tsc_core.sources.alerce_answers import (
     CANDID,
     ClassProbability,
     check_candid,
+    plain,
     read_detections,
     read_limits,
     read_objects,
@@ -130,9 +131,9 @@ class AlerceService:
         except HttpError as error:
             if error.status == 404:
                 return f"{oid}: ALeRCE has no such object"
-            return f"{oid}: ALeRCE lists no detections, and does not say whether it has the object ({error})"
+            return f"{oid}: ALeRCE lists no detections, and does not say whether it has the object ({plain(error)})"
         except SourceError as error:
-            return f"{oid}: ALeRCE lists no detections ({error})"
+            return f"{oid}: ALeRCE lists no detections ({plain(error)})"
         return f"{oid}: ALeRCE has the object, but lists no detections of it"
 
     def limits(self, oid: str) -> Told[list[UpperLimit]]:
@@ -190,7 +191,7 @@ class AlerceService:
         except SourceError as error:
             if distance > NEAR_ARCSEC:
                 raise
-            return match, f"AllWISE as kept from {_date(kept)} ({error})"
+            return match, f"AllWISE as kept from {_date(kept)} ({plain(error)})"
         fields = {name: getattr(match, name) for name in AllWise.__slots__} if match else None
         self._matches.put(oid, "allwise", json.dumps({"position": position, "match": fields}).encode(), "json")
         return match, None
@@ -207,7 +208,7 @@ class AlerceService:
         except SourceError as error:
             if kept is None or getattr(error, "status", None) == 404:
                 raise
-            return read(json.loads(kept.data)), f"{item.replace('_', '-')} as kept from {_date(kept)} ({error})"
+            return read(json.loads(kept.data)), f"{item.replace('_', '-')} as kept from {_date(kept)} ({plain(error)})"
         if answer:
             self._answers.put(oid, item, json.dumps(answer).encode(), "json")
         return value, None

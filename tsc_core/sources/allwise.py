@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ DEFAULT_URL = "http://cdsxmatch.u-strasbg.fr/xmatch/api/v1/sync"  # as astroquer
 LOCATION = "TSC_XMATCH_URL"
 BYTES_PER_POSITION = 4096  # of an answer, several matches included
 ROW, RA, DEC = "tsc_row", "tsc_ra", "tsc_dec"
+
+DESIGNATION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
 Position = tuple[float, float]  # right ascension and declination, degrees, J2000
 
@@ -139,7 +142,7 @@ def _source(line: object, centre: Position) -> AllWise:
         separation = separation_arcsec(centre, (_number(line, "RAJ2000"), _number(line, "DEJ2000")))
     bands = (_number(line, f"W{band}mag") for band in "1234")
     name = str(line["AllWISE"]) if "AllWISE" in line.colnames else ""
-    return AllWise(*bands, separation, name if name.isprintable() and len(name) <= 40 else "")
+    return AllWise(*bands, separation, name if DESIGNATION.fullmatch(name) else "")
 
 
 def _number(line: object, column: str) -> float:

@@ -67,6 +67,12 @@ def _page(status: int, words: str) -> Answer:
 NOT_FOUND = _page(404, "Not Found")
 
 
+def _status(fault: Fault) -> int:
+    """The status that goes out with a fault; 0 for none."""
+    kind, _, argument = fault.action.partition(":")
+    return {"hang": 0, "redirect": 302, "status": int(argument) if kind == "status" else 0}.get(kind, 200)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -86,18 +92,20 @@ class _Handler(BaseHTTPRequestHandler):
         started, target = time.monotonic(), f"{self.command} {self.path}"
         fault = self.server.book.next(target)
         self.server.stopping.wait(self.server.book.faults.latency_s)
-        status = 0
+        answer = self.server.answer(self.command, self.path, self.headers, body) if fault is None else None
+        status = answer.status if answer else _status(fault)
+        # Written down before it is sent: who has an answer in hand finds its request in the list.
+        self.server.note(Request(target, started, time.monotonic(), status, fault.action if fault else None))
         try:
-            if fault is None:
-                status = self._send(self.server.answer(self.command, self.path, self.headers, body))
+            if answer:
+                self._send(answer)
             else:
-                status = self._misbehave(fault, body)
+                self._misbehave(fault, body)
             self.wfile.flush()
         except OSError:  # the client went away
             self.close_connection = True
-        self.server.note(Request(target, started, time.monotonic(), status, fault.action if fault else None))
 
-    def _send(self, answer: Answer, length: int | None = None, **headers: str) -> int:
+    def _send(self, answer: Answer, length: int | None = None, **headers: str) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body) if length is None else length))
@@ -107,15 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(answer.body)
-        return answer.status
 
-    def _misbehave(self, fault: Fault, body: bytes) -> int:
-        """Answer as `fault` says; the status sent, 0 for none."""
+    def _misbehave(self, fault: Fault, body: bytes) -> None:
+        """Answer as `fault` says."""
         kind, _, argument = fault.action.partition(":")
         if kind == "hang":
             self.server.stopping.wait(self.server.hang_s)
             self.close_connection = True
-            return 0
+            return None
         if kind == "status":
             after = {"Retry_After": fault.retry_after} if fault.retry_after else {}
             return self._send(_page(int(argument), "Bad Gateway" if argument == "502" else "Error"), **after)
@@ -139,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         return self._send(wrong[kind])
 
-    def _endless(self, gzipped: bool) -> int:
+    def _endless(self, gzipped: bool) -> None:
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", AVRO)
@@ -150,9 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(GIGABYTE >> 20):
             self.wfile.write(squeeze.compress(zeros) if gzipped else zeros)
         self.wfile.write(squeeze.flush() if gzipped else b"")
-        return 200
 
-    def _drip(self, answer: Answer) -> int:
+    def _drip(self, answer: Answer) -> None:
         self.close_connection = True
         self.send_response(answer.status)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -162,7 +168,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             if self.server.stopping.wait(0.05):
                 break
-        return answer.status
 
 
 class LoopbackServer(ThreadingHTTPServer):
