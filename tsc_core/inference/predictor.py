@@ -35,15 +35,15 @@ class Predictor:
     Parameters
     ----------
     bundles : iterable of Bundle
-        At most one for each n is used, the first that serves it.
+        For each n the first that serves it and can take the object's detections (a stamp model needs a stamp).
     """
 
     def __init__(self, bundles: Iterable[Bundle]) -> None:
         self.bundles = tuple(bundles)
-        self._serving: dict[int, Bundle] = {}
+        self._serving: dict[int, list[Bundle]] = {}
         for bundle in self.bundles:
             for n in serves(bundle):
-                self._serving.setdefault(n, bundle)
+                self._serving.setdefault(n, []).append(bundle)
 
     @classmethod
     def shipped(cls, names: Sequence[str] | None = None) -> Predictor:
@@ -97,24 +97,41 @@ class Predictor:
         """
         codes = {} if codes is None else codes
         scores: list[list[Scored]] = [[] for _ in objects]
-        for n, bundle in sorted(self._serving.items()):
-            rows = [(i, alerts) for i, (chosen, _) in enumerate(objects) if (alerts := _alerts(bundle, chosen, n))]
-            if not rows:
-                continue
-            examples = [bundle.preprocessor(alerts, objects[i][1].allwise) for i, alerts in rows]
-            batch = with_codes(bundle, examples, [alerts for _, alerts in rows], codes, n)
-            logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
-            members = bundle.probabilities(logits, n)
-            for j, (i, _) in enumerate(rows):
-                unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
-                voting = slice(None) if unseen is None else slice(unseen, unseen + 1)
-                scores[i].append(Scored(n, bundle, members[voting, j].mean(0), members[voting, j], logits[voting, j]))
+        for n, bundles in sorted(self._serving.items()):
+            waiting = set(range(len(objects)))
+            for bundle in bundles:
+                windows = {i: alerts for i in sorted(waiting) if (alerts := _alerts(bundle, objects[i][0], n))}
+                for i, scored in self._score_with(bundle, n, objects, windows, codes, held_out).items():
+                    scores[i].append(scored)
+                waiting -= windows.keys()
         return scores
+
+    def _score_with(
+        self,
+        bundle: Bundle,
+        n: int,
+        objects: Sequence[tuple[Selection, AlertSequence]],
+        windows: dict[int, tuple[Alert, ...]],
+        codes: Codes,
+        held_out: bool,
+    ) -> dict[int, Scored]:
+        """Step n of the objects at the keys of `windows`, by one bundle."""
+        if not windows:
+            return {}
+        examples = [bundle.preprocessor(alerts, objects[i][1].allwise) for i, alerts in windows.items()]
+        batch = with_codes(bundle, examples, list(windows.values()), codes, n)
+        logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
+        members, scored = bundle.probabilities(logits, n), {}
+        for j, i in enumerate(windows):
+            unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
+            voting = slice(None) if unseen is None else slice(unseen, unseen + 1)
+            scored[i] = Scored(n, bundle, members[voting, j].mean(0), members[voting, j], logits[voting, j])
+        return scored
 
     @torch.inference_mode()
     def _bogus_twice(self, selection: Selection, sequence: AlertSequence, codes: Codes) -> bool:
         """The paper's rule: a five-class model calls the first and the second alert bogus."""
-        first = self._serving.get(1)
+        first = next(iter(self._serving.get(1, ())), None)
         alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
             return False
