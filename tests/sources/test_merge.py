@@ -79,6 +79,14 @@ def test_band_and_time_make_the_same_detection():
     assert len(merge(OID, "made", [packet(58300.0)], [earlier(58300.0, candid=other, fid=2)]).alerts) == 2
 
 
+def test_packets_of_one_time_are_apart_if_their_candids_are():
+    """Some files have the jd of a later packet in an earlier one."""
+    pair = [packet(58300.0, candid=candid_of(58299.9)), packet(58300.0, candid=candid_of(58299.99))]
+    found = merge(OID, "made", pair)
+    assert [one.has_stamps for one in found.alerts] == [True, True]
+    assert len(set(candids(found))) == 2
+
+
 def test_detections_known_otherwise_stand_between_packets_and_history():
     listed = alert(58300.0, oid=OID, with_stamps=False, rb=0.9)
     found = merge(OID, "made", [packet(58303.0, earlier(58300.0, rb=0.1))], [listed])

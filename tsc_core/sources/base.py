@@ -67,14 +67,15 @@ def merge(
 ) -> AlertSequence:
     """One sequence from packets, their history, and detections known otherwise.
 
-    A detection is the same as another if the candids agree, also after rounding to a double (some brokers'
-    files carry such), or if band and time agree within 20 s. The packet's own record wins over history.
+    Packets are the same detection if their candids agree. One known otherwise is the same as another if the
+    candids agree, also after rounding to a double (some brokers' files carry such), or if band and time agree
+    within 20 s. The packet's own record wins over history.
     """
-    known, kept = set(), []
     ordered = sorted(packets, key=lambda packet: -packet.alert.mjd)
-    own = [packet.alert for packet in ordered]
-    history = [alert for packet in ordered for alert in packet.history]
-    for alert in sorted(own, key=lambda alert: not alert.has_stamps) + list(detections) + history:
+    stamped_last = sorted((packet.alert for packet in ordered), key=lambda alert: alert.has_stamps)
+    kept = list({alert.candid: alert for alert in stamped_last}.values())
+    known = {key for alert in kept for key in _identities(alert)}
+    for alert in (*detections, *(alert for packet in ordered for alert in packet.history)):
         keys = _identities(alert)
         if not known.intersection(keys):
             kept.append(alert)
