@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from tsc_core.alerts import Alert, AllWise, Example
 from tsc_core.config import PreprocessConfig, from_dict, to_dict
@@ -99,7 +99,7 @@ def _normal_knots(column: np.ndarray) -> Knots:
     """Points that map a training column to a normal distribution; equal values share their mean score."""
     if not len(column):
         return np.zeros(1), np.zeros(1)
-    scores = ndtri(np.clip(QUANTILES, TAIL, 1 - TAIL))
+    scores = np.array([NormalDist().inv_cdf(level) for level in np.clip(QUANTILES, TAIL, 1 - TAIL)])
     values, place = np.unique(np.quantile(column, QUANTILES), return_inverse=True)
     return values, np.bincount(place, scores) / np.bincount(place)
 
