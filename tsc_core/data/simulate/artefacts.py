@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tsc_core.data.simulate.cadence import Visits
 from tsc_core.data.simulate.render import STAMP, grid
 
 GRID = grid()
@@ -31,15 +32,12 @@ class Fault:
         Typical shift (pixel) between science and template.
     mismatch : float
         Typical fractional error of the matched seeing.
-    recurs : float
-        Typical share of visits in which it shows again.
     """
 
     extra: np.ndarray
     stars: tuple[tuple[float, float, float], ...] = ()
     misalignment: float = 0.07
     mismatch: float = 0.02
-    recurs: float = 0.02
 
 
 def _blank(epochs: int) -> np.ndarray:
@@ -53,18 +51,25 @@ def _line(x: float, y: float, angle: float, length: float, width: float) -> np.n
     return np.exp(-0.5 * (across / width) ** 2) / (1.0 + np.exp((np.abs(along) - length / 2) / 0.3))
 
 
-def _peak(epochs: int, rng: np.random.Generator, low: float = 35.0, scale: float = 1.0) -> np.ndarray:
-    return low * np.exp(scale * np.abs(rng.standard_normal((epochs, 1, 1))))
+def _limit(visits: Visits) -> np.ndarray:
+    """Flux (DN) of the faintest point source that each visit detects, (A,)."""
+    return 10 ** (-0.4 * (visits.limit - visits.zeropoint))
 
 
-def cosmic_ray(epochs: int, rng: np.random.Generator) -> Fault:
+def _peak(visits: Visits, rng: np.random.Generator, low: float, scale: float = 1.0) -> np.ndarray:
+    """Peak amplitudes (A, 1, 1) of at least `low` DN, where a usual visit detects 230 DN."""
+    unit = _limit(visits) / 230.0
+    return (low * unit * np.exp(scale * np.abs(rng.standard_normal(len(visits)))))[:, None, None]
+
+
+def cosmic_ray(visits: Visits, rng: np.random.Generator) -> Fault:
     """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
     length = rng.exponential(1.5) + 0.3
     track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
-    return Fault(_blank(epochs) + track * _peak(epochs, rng, 80.0), recurs=0.0)
+    return Fault(_blank(len(visits)) + track * _peak(visits, rng, 80.0))
 
 
-def diffraction_spike(epochs: int, rng: np.random.Generator) -> Fault:
+def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
     """An arm of the spikes of a star that is far brighter than the chip holds."""
     angle = rng.choice([0.0, math.pi / 2]) + rng.normal(0.0, 0.03)
     away = rng.uniform(18.0, 44.0) * rng.choice([-1.0, 1.0])
@@ -72,41 +77,44 @@ def diffraction_spike(epochs: int, rng: np.random.Generator) -> Fault:
     spike = _line(0.0, rng.uniform(-0.3, 0.3), angle, 200.0, rng.uniform(0.7, 1.5))
     fall = np.exp(-np.hypot(GRID[None, :] - x, GRID[:, None] - y) / rng.uniform(20.0, 60.0))
     image = spike * fall / max(float(fall[31, 31]), 1e-9)
-    extra = _blank(epochs) + image * _peak(epochs, rng, 30.0, 0.8)
-    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.12, 0.03, 0.05)
+    extra = _blank(len(visits)) + image * _peak(visits, rng, 30.0, 0.8)
+    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.12, 0.03)
 
 
-def bad_subtraction(epochs: int, rng: np.random.Generator) -> Fault:
+def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     """A star that the template does not cancel: a residue of some per cent of its light, odd in shape, of either sign."""
+    epochs, limit = len(visits), _limit(visits)
     angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.28 * np.abs(rng.standard_normal(epochs))
-    mag = float(np.clip(rng.normal(16.2, 1.5), 12.6, 19.5))
-    share = 0.022 * (5.0 + rng.exponential(3.0, epochs)) * rng.lognormal(0.0, 0.35, epochs)
-    flux = share * 10 ** (-0.4 * (mag - 26.25)) + rng.uniform(0.0, 150.0, epochs)
+    share = 0.016 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
+    faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
+    mag = float(np.clip(min(rng.normal(15.7, 1.9), faintest), 12.3, 20.0))
+    flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.1 + rng.exponential(0.4, epochs)))
     extra = np.stack([_blob(r * math.cos(t), r * math.sin(t), rng) for r, t in zip(away, angle, strict=True)])
     sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
-    star = (float(rng.normal(0.0, 0.25)), float(rng.normal(0.0, 0.25)), mag)
+    star = (float(rng.normal(0.0, 0.2)), float(rng.normal(0.0, 0.2)), mag)
     return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.4), 0.03)
 
 
 def _blob(x: float, y: float, rng: np.random.Generator) -> np.ndarray:
-    """An elliptical Gaussian of unit sum, its axes drawn between sharper than a star and twice as wide, (H, W)."""
-    a, b = rng.lognormal(math.log(0.85), 0.25), rng.lognormal(math.log(0.7), 0.25)
+    """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
+    a, b = rng.lognormal(math.log(0.9), 0.17), rng.lognormal(math.log(0.76), 0.17)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
     image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
-    return image / image.sum()
+    around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 1.9**2)
+    return image / image.sum() - rng.uniform(0.0, 0.5) * around / around.sum()
 
 
-def saturated_star(epochs: int, rng: np.random.Generator) -> Fault:
+def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:
     """The core or the rim of a saturated star, with its bleeding column."""
     angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(0.0, 9.0)
     x, y, mag = offset * math.cos(angle), offset * math.sin(angle), rng.uniform(10.8, 13.4)
-    bleed = _line(x, y, math.pi / 2, rng.uniform(4.0, 50.0), 0.7) * rng.normal(0.0, 150.0, (epochs, 1, 1))
-    return Fault(_blank(epochs) + bleed, ((x, y, mag),), 0.15, 0.03, 0.06)
+    bleed = _line(x, y, math.pi / 2, rng.uniform(4.0, 50.0), 0.7) * rng.normal(0.0, 150.0, (len(visits), 1, 1))
+    return Fault(_blank(len(visits)) + bleed, ((x, y, mag),), 0.15, 0.03)
 
 
-def hot_column(epochs: int, rng: np.random.Generator) -> Fault:
+def hot_column(visits: Visits, rng: np.random.Generator) -> Fault:
     """A bad column or row, one pixel wide, over the whole stamp or from the candidate on."""
     image = np.zeros((STAMP, STAMP))
     middle = STAMP // 2
@@ -115,31 +123,31 @@ def hot_column(epochs: int, rng: np.random.Generator) -> Fault:
         image[:, middle + 1] = rng.uniform(0.2, 0.9)
     if rng.uniform() < 0.25:
         image = image.T
-    rough = 1.0 + 0.25 * rng.standard_normal((epochs, STAMP, STAMP))
-    return Fault(image * rough * _peak(epochs, rng, 40.0, 0.9), recurs=0.05)
+    rough = 1.0 + 0.25 * rng.standard_normal((len(visits), STAMP, STAMP))
+    return Fault(image * rough * _peak(visits, rng, 40.0, 0.9))
 
 
-def ghost(epochs: int, rng: np.random.Generator) -> Fault:
+def ghost(visits: Visits, rng: np.random.Generator) -> Fault:
     """Light reflected between the optics: a wide faint disc whose rim passes through the candidate."""
     radius, angle = rng.uniform(9.0, 30.0), rng.uniform(0, 2 * math.pi)
     x, y = radius * math.cos(angle), radius * math.sin(angle)
     distance = np.hypot(GRID[None, :] - x, GRID[:, None] - y)
     disc = 1.0 / (1.0 + np.exp((distance - radius) / 0.8))
     rim = np.exp(-0.5 * ((distance - radius) / 1.3) ** 2)
-    return Fault(_blank(epochs) + (0.4 * disc + rim) * _peak(epochs, rng, 25.0, 0.8), recurs=0.01)
+    return Fault(_blank(len(visits)) + (0.4 * disc + rim) * _peak(visits, rng, 25.0, 0.8))
 
 
-def noise_peak(epochs: int, rng: np.random.Generator) -> Fault:
+def noise_peak(visits: Visits, rng: np.random.Generator) -> Fault:
     """A peak of the background that passed the threshold: a few pixels, no shape."""
-    shape = rng.uniform(0.3, 1.0, (epochs, 3, 3)) * (rng.uniform(size=(epochs, 3, 3)) < 0.6)
+    shape = rng.uniform(0.3, 1.0, (len(visits), 3, 3)) * (rng.uniform(size=(len(visits), 3, 3)) < 0.6)
     shape[:, 1, 1] = 1.0
-    extra = _blank(epochs)
+    extra = _blank(len(visits))
     middle = STAMP // 2
-    extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(epochs, rng, 26.0, 0.25)
-    return Fault(extra, recurs=0.004)
+    extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(visits, rng, 26.0, 0.25)
+    return Fault(extra)
 
 
-ARTEFACTS: dict[str, Callable[[int, np.random.Generator], Fault]] = {
+ARTEFACTS: dict[str, Callable[[Visits, np.random.Generator], Fault]] = {
     "bad subtraction": bad_subtraction,
     "saturated star": saturated_star,
     "diffraction spike": diffraction_spike,
@@ -147,4 +155,14 @@ ARTEFACTS: dict[str, Callable[[int, np.random.Generator], Fault]] = {
     "hot column": hot_column,
     "ghost": ghost,
     "noise": noise_peak,
+}
+# Typical share of visits in which a fault shows again.
+RECURS = {
+    "bad subtraction": 0.013,
+    "saturated star": 0.05,
+    "diffraction spike": 0.04,
+    "cosmic ray": 0.0,
+    "hot column": 0.04,
+    "ghost": 0.01,
+    "noise": 0.003,
 }

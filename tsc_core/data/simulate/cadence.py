@@ -12,13 +12,13 @@ SURVEY_START, SURVEY_END = 58194.0, 61130.0  # 2018 March 17 to 2026 March
 FASTER_SINCE = 59122.0  # 2020 October: the public survey went from three nights to two
 CLEAR_NIGHTS = 0.66
 ZERO_POINT = {1: 26.28, 2: 26.24}  # mag of 1 DN in 30 s
-GAIN, READ_NOISE = 6.2, 1.7  # electrons per DN; DN
+GAIN, READ_NOISE = 5.0, 3.4  # electrons per DN; DN
 SATURATION = 52000.0  # DN
 DARK_SKY = {1: 82.0, 2: 145.0}  # DN per pixel in 30 s without a moon
 MOON_SKY = {1: 150.0, 2: 190.0}  # DN per pixel that a full moon adds
-SEEING = {1: 2.08, 2: 1.87}  # FWHM of a star in pixels of 1.01 arcsec, on the best nights
-STATED_SEEING = 1.235  # ZTF's stated FWHM of an image over that of the profile drawn here
-BELOW_GLOBAL = 0.80  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
+SEEING = {1: 1.95, 2: 1.76}  # FWHM of a star in pixels of 1.01 arcsec, on the best nights
+STATED_SEEING = 1.32  # ZTF's stated FWHM of an image over that of the profile drawn here
+BELOW_GLOBAL = 0.66  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +35,8 @@ class Visits:
         Background level and its standard deviation per pixel.
     zeropoint, limit : mag
         Magnitude of 1 DN; 5-sigma limit of the difference.
+    untidy
+        How much worse than usual the images subtract (1 typical).
     """
 
     mjd: np.ndarray
@@ -44,6 +46,7 @@ class Visits:
     noise: np.ndarray
     zeropoint: np.ndarray
     limit: np.ndarray
+    untidy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.mjd)
@@ -64,8 +67,8 @@ class Site:
         Time, filter, 5-sigma limit (mag) and FWHM (pixel, as ZTF states it) of the exposure.
     covered : int
         How often the survey had been there (ZTF's ``ncovhist``).
-    label : str or None
-        Class of what was seen, where known.
+    label : str
+        Class of what is seen.
     """
 
     ra: float
@@ -75,7 +78,7 @@ class Site:
     limit: float
     seeing: float
     covered: int
-    label: str | None = None
+    label: str
 
 
 def observed_nights(ra: float, dec: float, start: float, end: float, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +138,7 @@ def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator, seeing: 
     sky = sky + _by_band(MOON_SKY, fid) * moonlight(mjd) * up
     noise = np.sqrt(sky / GAIN + READ_NOISE**2)
     limit = limiting_magnitude(noise, seeing, zeropoint) + 0.08 * rng.standard_normal(count)
-    return Visits(mjd, fid, seeing, sky, noise, zeropoint, limit)
+    return Visits(mjd, fid, seeing, sky, noise, zeropoint, limit, rng.lognormal(0.0, 0.4, count))
 
 
 def limiting_magnitude(noise: np.ndarray, seeing: np.ndarray, zeropoint: np.ndarray) -> np.ndarray:

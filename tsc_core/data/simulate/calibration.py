@@ -76,10 +76,7 @@ def _scorr(row: Row) -> float:
     return row["scorr"]
 
 
-def _ratio_to_reference(row: Row) -> float:
-    return row["magpsf"] - row["magnr"]
-
-
+FLUX_EDGES = (15.0, 16.0, 17.0, 17.6, 18.2, 18.6, 19.0, 19.3, 19.6, 19.9, 20.2)
 MAG_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.0, 21.5, 22.0)
 REF_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.5, 22.0, 22.5, 23.0)
 WANTED: dict[str, Wanted] = {
@@ -87,8 +84,8 @@ WANTED: dict[str, Wanted] = {
     "fwhm_off": Wanted(lambda r: 1 / r["seeratio"], _scorr, SCORR_EDGES, lambda r: not on_star(r) and not _fallback(r)),
     "fallback_on": Wanted(lambda r: float(_fallback(r)), _scorr, SCORR_EDGES, on_star),
     "fallback_off": Wanted(lambda r: float(_fallback(r)), _scorr, SCORR_EDGES, lambda r: not on_star(r)),
-    "classtar_failed": Wanted(lambda r: r["classtar"], _scorr, SCORR_EDGES, _fallback),
-    "classtar": Wanted(lambda r: r["classtar"], _scorr, SCORR_EDGES, lambda r: not _fallback(r)),
+    "classtar_failed": Wanted(lambda r: r["classtar"], lambda r: r["magpsf"], FLUX_EDGES, _fallback),
+    "classtar": Wanted(lambda r: r["classtar"], lambda r: r["magpsf"], FLUX_EDGES, lambda r: not _fallback(r)),
     "elong": Wanted(lambda r: r["elong"], _scorr, SCORR_EDGES),
     "rb": Wanted(lambda r: r["rb"], _scorr, SCORR_EDGES),
     "drb": Wanted(lambda r: r["drb"], _scorr, SCORR_EDGES, lambda r: r["drb"] is not None),

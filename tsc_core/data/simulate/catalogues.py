@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from tsc_core.data.simulate.calibration import table
 from tsc_core.data.simulate.scene import BANDS, HALF, Field
@@ -66,9 +65,7 @@ class Catalogues:
     @classmethod
     def of(cls, field: Field, rng: np.random.Generator) -> Catalogues:
         """Draw what each catalogue has of a field."""
-        kind = rng.uniform(size=len(field))  # what makes a source look extended or odd in one list does so in another
-        references = {fid: _reference(field, fid, kind, rng) for fid in (1, 2)}
-        return cls(_ps1(field, kind, rng), _gaia(field, rng), references)
+        return cls(_ps1(field, rng), _gaia(field, rng), {fid: _reference(field, fid, rng) for fid in (1, 2)})
 
     def reference(self, fid: int) -> Reference:
         """The list of the reference image in a band."""
@@ -104,29 +101,41 @@ class Catalogues:
         return found
 
 
-def _extent_rank(field: Field, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A rank in [0, 1] that grows from stars to galaxies, uniform over a field with about as many of both."""
-    score = np.where(field.size > 0.3, 0.9, -0.45) + 0.8 * (kind - 0.5) * 3.4
-    return ndtr((score + 0.3 * rng.standard_normal(len(field))) / 1.15)
+def _extent_rank(field: Field, tie: float, rng: np.random.Generator) -> np.ndarray:
+    """A rank in [0, 1] that is higher for galaxies; about uniform over the stars and galaxies of each brightness.
+
+    Stars spread over the ranks that galaxies leave; `tie` is how strictly extended sources keep to the top.
+    """
+    galaxies = 0.7 / (1.0 + np.exp((20.3 - field.mags[:, 1]) / 0.8))  # share of galaxies at that magnitude
+    drawn = rng.uniform(size=len(field))
+    star, galaxy = drawn * (1.0 - tie * galaxies), 1.0 - drawn * (1.0 - tie * (1.0 - galaxies))
+    return np.where(field.size > 0.3, galaxy, star)
 
 
-def _ps1(field: Field, kind: np.ndarray, rng: np.random.Generator) -> Stars:
+def _ps1(field: Field, rng: np.random.Generator) -> Stars:
     r = field.mags[:, 1]
+    changed = rng.normal(0.0, 0.08, len(r))  # PS1 looked years before
     listed = rng.uniform(size=len(r)) < 1.0 / (1.0 + np.exp((r - 21.75) / 0.3))
-    score = table("sgscore").draw(r, 1.0 - _extent_rank(field, kind, rng))
+    blended = np.clip(0.45 * np.log10(len(r) / 40.0), -0.2, 0.5)  # crowds make stars look odd
+    rank = np.clip((1.0 - _extent_rank(field, 0.85, rng)) ** (1.0 + blended), 0.0, 1.0)
+    score = table("sgscore").draw(r, rank)
     trees = np.where(r < 21.0, 1200.0, 480.0)  # the score is a share of a forest's votes
     columns: dict[str, np.ndarray] = {"score": (np.round(score * trees) / trees)[listed]}
     for place, band in enumerate(BANDS):
-        mag = field.mags[:, place] + 0.02 * rng.standard_normal(len(r))
+        mag = field.mags[:, place] + changed + 0.02 * rng.standard_normal(len(r))
         deep = PS1_DEPTH[band] + 0.25 * rng.standard_normal(len(r))
         columns[band] = np.where(mag < deep, np.round(mag, 4), MISSING)[listed]
     columns["number"] = rng.integers(7 * 10**16, 2 * 10**17, int(listed.sum()))
-    x, y = (axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(int(listed.sum())) for axis in (field.x, field.y))
+    x, y = (
+        axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(int(listed.sum())) for axis in (field.x, field.y)
+    )
     return Stars(x, y, columns)
 
 
 def _gaia(field: Field, rng: np.random.Generator) -> Stars:
-    mag = field.mags[:, 1] - 0.1 * (field.mags[:, 0] - field.mags[:, 1]) + 0.1 + 0.05 * rng.standard_normal(len(field))
+    mag = (
+        field.mags[:, 1] - 0.22 * (field.mags[:, 0] - field.mags[:, 1]) - 0.04 + 0.06 * rng.standard_normal(len(field))
+    )
     listed = (mag < 20.7) & (field.size < 0.6)
     density = max(int((listed).sum()), 1) / (2 * HALF) ** 2
     beyond = rng.poisson(density * (np.pi * 90.0**2 - (2 * HALF) ** 2))  # stars outside the field that was made
@@ -137,16 +146,16 @@ def _gaia(field: Field, rng: np.random.Generator) -> Stars:
     return Stars(x, y, {"mag": np.concatenate([mag[listed], far])})
 
 
-def _reference(field: Field, fid: int, kind: np.ndarray, rng: np.random.Generator) -> Reference:
+def _reference(field: Field, fid: int, rng: np.random.Generator) -> Reference:
     mag = field.mags[:, fid - 1]
-    listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - 22.9) / 0.25))
+    deepest = 22.95 - 1.1 * np.log10(1.0 + len(mag) / 120.0)  # crowding hides the faint ones
+    listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - deepest) / 0.25))
     if not listed.any():
         listed[np.argmin(mag)] = True
-    extent = _extent_rank(field, kind, rng)[listed]
+    wide, odd = _extent_rank(field, 0.8, rng)[listed], _extent_rank(field, 0.8, rng)[listed]
     mag = mag[listed]
     error = table("sigmagnr").draw(mag, rng.uniform(size=len(mag)))
-    mixed = np.clip(0.6 * extent + 0.4 * rng.uniform(size=len(mag)), 0, 1)
-    chi, sharp = table("chinr").draw(mag, mixed), table("sharpnr").draw(mag, extent)
+    chi, sharp = table("chinr").draw(mag, odd), table("sharpnr").draw(mag, wide)
     jitter = 0.04 + 0.3 * np.clip(10 ** (0.4 * (mag - 22.9)), 0.0, 1.0)
     x, y = (axis[listed] + jitter * rng.standard_normal(len(mag)) for axis in (field.x, field.y))
     return Reference(x, y, mag + error * rng.standard_normal(len(mag)), error, chi, sharp)

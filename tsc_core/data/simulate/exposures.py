@@ -11,10 +11,10 @@ from tsc_core.data.simulate.cadence import GAIN, READ_NOISE, SATURATION, ZERO_PO
 from tsc_core.data.simulate.render import STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources
 from tsc_core.data.simulate.scene import Field
 
-TEMPLATE_SEEING = {1: 2.25, 2: 2.05}  # FWHM in pixels
-TEMPLATE_NOISE = {1: 1.1, 2: 1.4}  # DN per pixel, of about 15 frames
+TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
+TEMPLATE_NOISE = {1: 1.35, 2: 1.7}  # DN per pixel, of about 15 frames
 RESAMPLED = (0.125, -0.045)  # what resampling leaves in the template's noise (`correlated`)
-WHITENED = (0.012, -0.02)  # and the subtraction in the difference's
+WHITENED = (0.012, -0.02)  # and the subtraction in the difference's, give or take 0.03
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
@@ -60,7 +60,9 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
     seeing = Psf(visits.seeing * stretch, visits.seeing / stretch)
     sharp = np.array([TEMPLATE_SEEING[int(band)] for band in visits.fid])
     extra = _centre(scene.fault.extra, size)
-    science = _light(scene, scene.subject.now, seeing, offset, size, trail=scene.subject.trail) + np.clip(extra, 0.0, None)
+    science = _light(scene, scene.subject.now, seeing, offset, size, trail=scene.subject.trail) + np.clip(
+        extra, 0.0, None
+    )
     template = _light(scene, scene.subject.before, Psf(sharp, sharp), offset, size)
     shift = offset + scene.fault.misalignment / 1.414 * rng.standard_normal(offset.shape)
     wrong = 1.0 + scene.fault.mismatch * rng.standard_normal(offset.shape)
@@ -121,7 +123,8 @@ def _with_noise(
     grain = grain * depth * scale * np.sqrt(1.0 + np.clip(template, 0, None) / scale / 1500.0)
     full = SATURATION - sky
     science = np.minimum(light, full) + sky + noise + negative
-    residue = correlated(noise, *WHITENED) + negative - 0.8 * grain
+    near, far = (rng.normal(mean, 0.025, (len(sky), 1, 1)) for mean in WHITENED)
+    residue = correlated(noise, near, far) + negative - 0.8 * grain + rng.laplace(0.0, 0.4, (len(sky), 1, 1))
     difference = np.minimum(light, full) - np.minimum(matched, full) + residue
     level = sky - rng.gamma(1.2, 0.5, (len(sky), 1, 1))
     return Cutouts(science, np.minimum(template, full) + level + grain, difference, offset)

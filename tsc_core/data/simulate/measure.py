@@ -59,7 +59,9 @@ def scorr_noise(change: np.ndarray, steady: np.ndarray, visits: Visits) -> np.nd
     """Noise (DN) of a change of light: background, photons of the star below, and what subtraction gets wrong."""
     background = 10 ** (-0.4 * (visits.limit - visits.zeropoint)) / LIMIT_SIGMAS
     photons = (change + steady) / GAIN
-    return np.sqrt(background**2 + photons + (STAR_FLOOR * steady) ** 2 + (SELF_FLOOR * change) ** 2)
+    return np.sqrt(
+        background**2 + photons + ((STAR_FLOOR * steady) ** 2 + (SELF_FLOOR * change) ** 2) * visits.untidy**2
+    )
 
 
 def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random.Generator) -> Measured:
@@ -77,10 +79,12 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     box, flux = difference * sign[:, None, None], np.maximum(np.abs(signed), 1.0)
     light = np.clip(cutouts.science[:, near, near] - visits.sky[:, None, None], 0, None)
     core = light[:, 2:-2, 2:-2].sum(axis=(1, 2))
-    scorr = np.maximum(flux / scorr_noise(flux, np.maximum(steady, 0.0), visits), 5.0 + rng.exponential(0.25, len(flux)))
+    scorr = np.maximum(
+        flux / scorr_noise(flux, np.maximum(steady, 0.0), visits), 5.0 + rng.exponential(0.25, len(flux))
+    )
     photon = flux / np.sqrt(visits.noise**2 / norm + core / GAIN)
     chipsf = _fit_quality(box - flux[:, None, None] * profile, light, photon, visits, rng)
-    shape = _shape(box, scorr, steady / flux, visits, rng)
+    shape = _shape(box, scorr, visits.zeropoint - 2.5 * np.log10(flux), steady / flux, visits, rng)
     return Measured(
         signed >= 0,
         *_centroid(scorr, cutouts.offset, rng),
@@ -152,7 +156,12 @@ def _rank(score: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndar
 
 
 def _shape(
-    box: np.ndarray, scorr: np.ndarray, contrast: np.ndarray, visits: Visits, rng: np.random.Generator
+    box: np.ndarray,
+    scorr: np.ndarray,
+    magpsf: np.ndarray,
+    contrast: np.ndarray,
+    visits: Visits,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Sizes, star score and real/bogus scores; ranks by the windowed second moments of the pixels."""
     wide, ratio = _moments(box, visits.noise, visits.seeing)
@@ -164,8 +173,8 @@ def _shape(
     rank = _rank(score, 0.6, rng)
     relative = np.where(on_star, table("fwhm_on").draw(scorr, rank), table("fwhm_off").draw(scorr, rank))
     fwhm = np.where(failing, stated / 2.0, np.round(relative * stated, 2))
-    star = _rank(-score, 0.3, rng)
-    classtar = np.where(failing, table("classtar_failed").draw(scorr, star), table("classtar").draw(scorr, star))
+    star = _rank(0.8 * (np.log(scorr) - 2.3) - 0.4 * score, 0.5, rng)
+    classtar = np.where(failing, table("classtar_failed").draw(magpsf, star), table("classtar").draw(magpsf, star))
     elong = table("elong").draw(scorr, _rank((np.log(ratio) - 0.12) / 0.1, 0.5, rng))
     minor = fwhm / np.where(failing, 1.6, 3.1) * rng.lognormal(0.0, 0.1, len(fwhm))
     merit = -np.abs(score) - 4.0 * np.log(ratio) + 1.0

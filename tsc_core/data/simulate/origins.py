@@ -177,7 +177,7 @@ def _rr_lyrae(rng: np.random.Generator) -> Origin:
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return lc.pulsator(mjd, period, phase, size, skew) * lc.band_value(fid, 1.0, 0.72)
 
-    return _variable("RR Lyrae", "halo", rng.triangular(13.5, 16.8, 20.0), rng.normal(0.25, 0.1), shape, rng)
+    return _variable("RR Lyrae", "halo", rng.triangular(13.0, 16.0, 19.8), rng.normal(0.25, 0.1), shape, rng)
 
 
 def _eclipsing(rng: np.random.Generator) -> Origin:
@@ -189,7 +189,7 @@ def _eclipsing(rng: np.random.Generator) -> Origin:
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return lc.eclipses(mjd, period, phase, depths, width)
 
-    return _variable("eclipsing binary", "disc", rng.triangular(13.3, 16.5, 19.8), rng.normal(0.8, 0.35), shape, rng)
+    return _variable("eclipsing binary", "disc", rng.triangular(12.8, 15.5, 19.6), rng.normal(0.8, 0.35), shape, rng)
 
 
 def _cepheid(rng: np.random.Generator) -> Origin:
@@ -250,13 +250,13 @@ def _asteroid(rng: np.random.Generator, fast: bool = False) -> Origin:
 
 
 ARTEFACT_SHARES = {
-    "bad subtraction": 0.76,
+    "bad subtraction": 0.80,
     "saturated star": 0.06,
     "diffraction spike": 0.05,
     "cosmic ray": 0.03,
     "hot column": 0.04,
     "ghost": 0.02,
-    "noise": 0.04,
+    "noise": 0.03,
 }
 
 

@@ -15,17 +15,15 @@ import numpy as np
 
 from tsc_core.alerts import AllWise
 from tsc_core.data.simulate import records
-from tsc_core.data.simulate.artefacts import ARTEFACTS, Fault
+from tsc_core.data.simulate.artefacts import ARTEFACTS, RECURS, Fault
 from tsc_core.data.simulate.cadence import SURVEY_END, Site, Visits
 from tsc_core.data.simulate.catalogues import Catalogues
 from tsc_core.data.simulate.exposures import Cutouts, Scene, Subject, expose
 from tsc_core.data.simulate.measure import PATCH, Measured, measure
 from tsc_core.data.simulate.origins import Origin, draw_origin
 from tsc_core.data.simulate.render import STAMP
-from tsc_core.data.simulate.scene import Field, draw_field, galaxy_source, one_source
-from tsc_core.data.simulate.sky import star_density
+from tsc_core.data.simulate.scene import Field, draw_field, galaxy_source, one_source, star_colours
 from tsc_core.data.simulate.timeline import HISTORY_DAYS, Timeline, follow
-from tsc_core.features import ecliptic
 from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
 WATCHED_DAYS = {"AGN": 500.0, "VS": 400.0, "SN": 150.0, "asteroid": 0.0, "bogus": 500.0}
@@ -76,17 +74,13 @@ class Recipe:
     fresh_share : float
         Share of AGN and VS met at their first detection; the others have years of history.
     sites : tuple of Site
-        Given exposures, taken in turn: each object is seen in one of them, last. Its class is the site's own, or
-        drawn from `mix`.
-    mix : dict of str to float
-        Shares of the classes at sites without a label.
+        Given exposures, taken in turn: an object of the site's class is seen in it, and there is no later one.
     """
 
     classes: tuple[str, ...] = CLASSES
     detections: int = MAX_DETECTIONS
     fresh_share: float = 0.5
     sites: tuple[Site, ...] = ()
-    mix: tuple[tuple[str, float], ...] = ()
 
 
 def simulate_objects(
@@ -115,7 +109,7 @@ def simulate_each(
 ) -> Iterator[T]:
     """As `simulate_objects`, with `then` applied to each object in the process that made it."""
     recipe = recipe or Recipe()
-    tasks = ((then, seed, number, recipe) for number in range(first, first + n))
+    tasks = ((then, seed, number, _for_one(recipe, number)) for number in range(first, first + n))
     if processes <= 1:
         yield from (_make_and(*task) for task in tasks)
         return
@@ -124,6 +118,11 @@ def simulate_each(
         while waiting:  # a bounded window keeps few objects in memory
             yield waiting.popleft().result()
             waiting += (pool.submit(_make_and, *task) for task in islice(tasks, 1))
+
+
+def _for_one(recipe: Recipe, number: int) -> Recipe:
+    """The recipe with the one site that object `number` has: little to send to another process."""
+    return replace(recipe, sites=(recipe.sites[number % len(recipe.sites)],)) if recipe.sites else recipe
 
 
 def _make_and(then: Callable[[MadeObject], T], seed: int, number: int, recipe: Recipe) -> T:
@@ -135,7 +134,7 @@ def make_numbered(seed: int, number: int, recipe: Recipe) -> MadeObject:
     rng = np.random.default_rng([seed, number])
     oid = f"SIM{seed}x{number:06d}"
     if recipe.sites:
-        return _at_site(oid, recipe.sites[number % len(recipe.sites)], recipe.mix, rng)
+        return _at_site(oid, recipe.sites[number % len(recipe.sites)], rng)
     label = recipe.classes[number % len(recipe.classes)]
     fresh = bool(rng.uniform() < recipe.fresh_share)
     return make_object(oid, label, rng, recipe.detections, fresh)
@@ -159,19 +158,10 @@ def make_object(
     raise RuntimeError(f"no {label} of {TRIES} drawn was bright enough to be detected")
 
 
-def _at_site(oid: str, site: Site, mix: tuple[tuple[str, float], ...], rng: np.random.Generator) -> MadeObject:
-    """An object that the site's exposure detects: drawn until one is."""
-    density = star_density(site.ra, site.dec)
-    crowd = {
-        "VS": density**0.5,
-        "bogus": density**0.5,
-        "asteroid": math.exp(-((ecliptic(site.ra, site.dec)[1] / 14) ** 2)),
-    }
-    for _ in range(TRIES):
-        labels = [label for label, _ in mix]
-        shares = np.array([share * crowd.get(label, 3.0 / (1.0 + density / 30.0)) for label, share in mix])
-        label = site.label or labels[int(rng.choice(len(labels), p=shares / shares.sum()))]
-        for _ in range(TRIES // 4):
+def _at_site(oid: str, site: Site, rng: np.random.Generator) -> MadeObject:
+    """An object of the site's class that its exposure detects; where hardly any would be, a faulty subtraction."""
+    for label in (site.label, "bogus"):
+        for _ in range(TRIES):
             origin = replace(draw_origin(label, rng), ra=site.ra, dec=site.dec)
             timeline = _timeline(origin, False, rng, site)
             if timeline is not None:
@@ -201,7 +191,7 @@ def _only_first_night(timeline: Timeline) -> Timeline:
 
 def _bogus_timeline(origin: Origin, begin: float, rng: np.random.Generator, site: Site | None) -> Timeline | None:
     """A fault shows once, and again in the share of visits that its kind recurs in."""
-    steady = replace(origin, light=lambda mjd, fid, rng: np.full(len(mjd), 12.0), lasting=False)
+    steady = replace(origin, light=lambda mjd, fid, rng: np.full(len(mjd), 15.0), lasting=False)
     timeline = follow(steady, begin, WATCHED_DAYS["bogus"], True, rng, site)
     if timeline is None:
         return None
@@ -209,13 +199,13 @@ def _bogus_timeline(origin: Origin, begin: float, rng: np.random.Generator, site
     first = int(np.searchsorted(mjd, begin)) if site is None else len(mjd) - 1
     if first >= len(mjd):
         return None
-    recurs = ARTEFACTS[origin.artefact](1, np.random.default_rng(0)).recurs
-    recurs = min(0.9, recurs * rng.lognormal(0.0, 1.3)) if recurs else 0.0
+    recurs = RECURS[origin.artefact]
+    recurs = min(0.9, recurs * rng.lognormal(0.0, 1.3))
     detected = rng.uniform(size=len(mjd)) < recurs
     detected[first] = True
     earlier = rng.poisson(recurs * timeline.ncovhist[0])
     count = np.maximum(1, earlier + np.cumsum(detected))
-    start = 58200.0 if earlier else mjd[np.argmax(detected)]
+    start = mjd[0] - rng.uniform(0.0, 1.0) * (mjd[0] - 58200.0) if earlier else mjd[np.argmax(detected)]
     nothing = np.zeros(len(mjd))
     began = np.minimum(start, mjd) + records.JD
     return replace(
@@ -231,7 +221,7 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     earlier = shown[(visits.mjd[shown] >= visits.mjd[sent[0]] - HISTORY_DAYS) & (shown < sent[0])]
     between = np.setdiff1d(shown[(shown > sent[0]) & (shown < sent[-1])], sent)
     past = np.union1d(earlier, between)
-    fault = ARTEFACTS[origin.artefact](len(past) + len(sent), rng) if origin.artefact else None
+    fault = ARTEFACTS[origin.artefact](visits.pick(np.concatenate([sent, past])), rng) if origin.artefact else None
     field = _field(origin, fault, rng)
     scene = Scene(field, origin.host, _subject(timeline, origin.rate), visits, fault or Fault(np.zeros((1, 1, 1))))
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
@@ -240,7 +230,7 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng))]
     if len(past):
         found.append((past, measure(patches, visits.pick(past), steady[past], rng)))
-    catalogues = Catalogues.of(_with_counterpart(field, origin, timeline), rng)
+    catalogues = Catalogues.of(_with_counterpart(field, origin, timeline, rng), rng)
     entries = _entries(origin, timeline, sent, found, catalogues, rng)
     packets = []
     for index, at in enumerate(sent):
@@ -283,13 +273,15 @@ def _stamps(cutouts: Cutouts, index: int, positive: bool) -> tuple[np.ndarray, n
 def _field(origin: Origin, fault: Fault | None, rng: np.random.Generator) -> Field:
     field = draw_field(origin.ra, origin.dec, rng)
     for x, y, r in fault.stars if fault else ():
-        field = one_source(x, y, (r + 0.6, r, r - 0.2, r - 0.3)).joined(field)
+        field = one_source(x, y, star_colours(r, rng)).joined(field)
     return field
 
 
-def _with_counterpart(field: Field, origin: Origin, timeline: Timeline) -> Field:
+def _with_counterpart(field: Field, origin: Origin, timeline: Timeline, rng: np.random.Generator) -> Field:
     """The field as catalogues list it: with the host's nucleus or the object itself in quiet."""
     g, r = timeline.reference[1], timeline.reference[2]
+    colour = g - r if np.isfinite(r) else 0.0
+    red, redder = 0.52 * colour + rng.normal(0.0, 0.2), 0.9 * colour + rng.normal(0.0, 0.35)
     if origin.host is not None:
         nucleus = galaxy_source(origin.host)
         if np.isfinite(r):  # a point source in a galaxy is one entry: the sum of both
@@ -298,7 +290,7 @@ def _with_counterpart(field: Field, origin: Origin, timeline: Timeline) -> Field
             return one_source(0.0, 0.0, (*lights, *nucleus.mags[0, 2:]), float(nucleus.size[0] * share)).joined(field)
         return nucleus.joined(field)
     if np.isfinite(r):
-        return one_source(0.0, 0.0, (g, r, r - 0.35 * (g - r), r - 0.55 * (g - r))).joined(field)
+        return one_source(0.0, 0.0, (g, r, r - red, r - redder)).joined(field)
     return field
 
 

@@ -160,4 +160,3 @@ def chip_place(rng: np.random.Generator) -> dict[str, int]:
         "x": int(rng.integers(40, 3032)),
         "y": int(rng.integers(40, 3040)),
     }
-

@@ -99,7 +99,7 @@ def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int)
     return image
 
 
-def correlated(noise: np.ndarray, near: float, far: float) -> np.ndarray:
+def correlated(noise: np.ndarray, near: np.ndarray | float, far: np.ndarray | float) -> np.ndarray:
     """Noise with neighbours tied by the kernel (far, near, 1, near, far) along both axes, as resampling leaves it."""
     scale = 1.0 / (1.0 + 2.0 * near**2 + 2.0 * far**2)
     for axis in (-1, -2):

@@ -47,6 +47,13 @@ def one_source(x: float, y: float, mags: tuple[float, ...], size: float = 0.0) -
     return Field(np.array([x]), np.array([y]), np.array([mags]), np.array([size]))
 
 
+def star_colours(r: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """g, r, i, z of a star of given r magnitude, its colour drawn."""
+    colour = float(np.clip(rng.normal(0.75, 0.3), 0.1, 1.6))
+    i = r - 0.5 * colour - rng.normal(0.0, 0.08)
+    return r + colour, r, i, i - 0.3 * colour - rng.normal(0.0, 0.06)
+
+
 def draw_field(ra: float, dec: float, rng: np.random.Generator) -> Field:
     """Field stars (by galactic latitude) and faint galaxies around a position."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared

@@ -82,7 +82,8 @@ def follow(
     steady = 10 ** (-0.4 * (_of_band(reference, visits.fid) - visits.zeropoint))
     change = flux - steady
     snr = _signal(change, steady, visits, rng)
-    detected = (snr > 5.0) & (np.abs(change) < 3e5)
+    faint = visits.zeropoint - 2.5 * np.log10(np.abs(change) + 1e-3) - visits.limit
+    detected = (snr > 5.0) & (faint < rng.normal(-0.12, 0.15, len(visits)))
     if any(origin.rate):
         detected &= visits.mjd >= (start if site is None else site.mjd)  # what moves was elsewhere before
     first = _first_packet(origin, visits, detected, start, fresh, site)
