@@ -28,6 +28,8 @@ def classify_demo() -> None:
         bar.progress(min(done[0] / total, 1.0), text=f"object {done[0]} of {total}")
 
     state.demo_results = demo_results(desk(), progress=show)
+    if state.demo_results:
+        state.origin, state.result = state.demo_results[0].origin, state.demo_results[0].title
     bar.empty()
 
 
@@ -96,7 +98,7 @@ with st.sidebar:
         help="Reports, runs and bundles below it are found.",
     )
 results, problems = find_results(PROJECT / folder)
-results += state.get("demo_results", [])
+results = [*state.get("demo_results", []), *results]
 with st.sidebar:
     st.button("Classify the demo archive now", on_click=lambda: state.update(classify_demo=True), width="stretch")
 if state.pop("classify_demo", False):
