@@ -6,6 +6,7 @@ The limits are plain numbers beside the bundle (`fast.json`): the graph itself i
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -158,9 +159,6 @@ def fast_bundle(bundle: Bundle, limits: list[float], threads: int | None = None)
 
 
 def _with_encoder(member: nn.Module, encoder: FastEncoder) -> nn.Module:
-    """A copy of a member that has another encoder; its other parts are shared."""
-    copy, coder = object.__new__(type(member)), object.__new__(type(member.coder))
-    for new, old in ((copy, member), (coder, member.coder)):
-        new.__dict__ = {**old.__dict__, "_modules": dict(old._modules)}
-    coder._modules["encoder"], copy._modules["coder"] = encoder, coder
-    return copy
+    fast = copy.deepcopy(member)
+    fast.coder.encoder = encoder
+    return fast
