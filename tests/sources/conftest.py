@@ -11,7 +11,7 @@ from tsc_core.sources.loopback import Faults, LoopbackServer
 from tsc_core.sources.packets import PacketSource
 
 OIDS = tuple(f"ZTF18aaaaaa{letter}" for letter in "abcdef")
-SHORT = Limits(connect_s=1.0, read_s=0.4, object_s=8.0, side_s=3.0, tries=5, backoff_s=0.02)
+SHORT = Limits(connect_s=1.0, read_s=1.2, object_s=8.0, side_s=3.0, tries=5, backoff_s=0.02)
 
 
 def made_packets(oids=OIDS):

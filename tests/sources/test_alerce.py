@@ -327,7 +327,7 @@ def test_the_deadline_shows_what_has_come(server, packets):
 def test_twenty_per_cent_errors_and_five_per_cent_hangs(serve, no_thread_left):
     oids = [f"ZTF18bbbbb{a}{b}" for a in "abcdefghij" for b in "abcdefghij"]
     packets = {oid: make_object(oid, [58300.0, 58305.0], ra=150.0 + i / 10) for i, oid in enumerate(oids)}
-    limits = replace(SHORT, read_s=0.25, side_s=2.0)
+    limits = replace(SHORT, read_s=0.6, side_s=2.0)
     source, server = serve({c: raw for found in packets.values() for c, raw in found.items()}, limits=limits)
     server.misbehave(Faults(errors=0.2, hangs=0.05, seed=1))
     for oid in oids:
@@ -382,6 +382,13 @@ def test_an_unusable_configuration_is_told(monkeypatch, tmp_path):
         monkeypatch.setenv("ALERCE_CONFIG_PATH", str(path))
         with pytest.raises(SourceError, match="ALERCE_CONFIG_PATH"):
             AlerceSource()
+
+
+@pytest.mark.parametrize("name", ["TSC_HTTP", "TSC_CACHE_MB", "TSC_XMATCH_URL"])
+def test_an_unusable_setting_is_told(server, monkeypatch, name):
+    monkeypatch.setenv(name, "much")
+    with pytest.raises(SourceError, match=name):
+        open_source("alerce")
 
 
 # --- reading answers ------------------------------------------------------------------------------------------

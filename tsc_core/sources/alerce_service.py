@@ -25,7 +25,7 @@ from tsc_core.sources.alerce_answers import (
     read_probabilities,
 )
 from tsc_core.sources.allwise import AllWiseService, Position, separation_arcsec
-from tsc_core.sources.base import ObjectNotFound, Packet, SourceError
+from tsc_core.sources.base import ObjectNotFound, Packet, SettingError, SourceError
 from tsc_core.sources.cache import Cache, Kept
 from tsc_core.sources.http import HttpError, Session
 from tsc_core.sources.packets import MAX_PACKET
@@ -47,7 +47,7 @@ def open_client(session: Session) -> Alerce:
 
     Raises
     ------
-    SourceError
+    SettingError
         For a configuration that the client cannot use.
     """
     from alerce.core import Alerce
@@ -56,7 +56,7 @@ def open_client(session: Session) -> Alerce:
         client = Alerce()
         urls = client.legacy_ztf_client.ztf_url, client.legacy_stamps_client.config["AVRO_URL"]
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise SourceError(f"ALERCE_CONFIG_PATH: unusable configuration ({type(error).__name__}: {error})") from None
+        raise SettingError(f"ALERCE_CONFIG_PATH: unusable configuration ({type(error).__name__}: {error})") from None
     for part in (client.legacy_ztf_client, client.legacy_stamps_client):
         part.session = session
     session.hosts |= {(urlsplit(url).scheme, urlsplit(url).netloc) for url in urls}

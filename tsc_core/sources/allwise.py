@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tsc_core.alerts import Alert, AllWise
-from tsc_core.sources.base import SourceError
+from tsc_core.sources.base import SettingError, SourceError
 from tsc_core.sources.http import Session
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AllWiseService:
         self.url = url or os.environ.get(LOCATION) or DEFAULT_URL
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SourceError(f"{LOCATION} is {self.url[:80]!r}: needs an http(s) address")
+            raise SettingError(f"{LOCATION} is {self.url[:80]!r}: needs an http(s) address")
         session.hosts.add((parts.scheme, parts.netloc))
         self._session = session
         self._client = _client(session, self.url)

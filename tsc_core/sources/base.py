@@ -19,6 +19,10 @@ class SourceError(Exception):
     """An object or packet that could not be read; the message is for a person."""
 
 
+class SettingError(SourceError, ValueError):
+    """An environment variable that cannot be used."""
+
+
 class ObjectNotFound(SourceError):
     """The source has no such object."""
 

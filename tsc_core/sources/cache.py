@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsc_core.sources.base import SettingError
 from tsc_core.survey import check_oid
 
 LOCATION = "TSC_CACHE_DIR"
@@ -42,12 +43,12 @@ def cache_limit() -> int:
 
     Raises
     ------
-    ValueError
+    SettingError
         For a value that is no whole number.
     """
     text = os.environ.get(SIZE) or str(DEFAULT_MB)
     if not text.isdecimal():
-        raise ValueError(f"{SIZE} is {text!r}: needs a whole number of megabytes")
+        raise SettingError(f"{SIZE} is {text!r}: needs a whole number of megabytes")
     return int(text) << 20
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from tsc_core.sources.base import SettingError
+
 SETTINGS = "TSC_HTTP"  # e.g. TSC_HTTP="read_s=5 object_s=20 tries=3"
 
 
@@ -21,7 +23,8 @@ class Limits:
     Attributes
     ----------
     connect_s, read_s : float
-        Seconds to connect, and from there to the last byte of the answer, per try.
+        Seconds to connect, and from there to the last byte of the answer, per try; a first try gets a third of
+        `read_s`, a second two thirds.
     object_s : float
         Seconds for all of one object; what has not come by then is named as missing.
     side_s : float
@@ -56,7 +59,7 @@ class Limits:
 
         Raises
         ------
-        ValueError
+        SettingError
             For an unknown name or a value that is no number.
         """
         known = {field.name: field.default for field in fields(cls)}
@@ -64,12 +67,15 @@ class Limits:
         for word in os.environ.get(SETTINGS, "").split():
             name, _, text = word.partition("=")
             if name not in known:
-                raise ValueError(f"{SETTINGS}: unknown setting {name!r}; there are {', '.join(known)}")
+                raise SettingError(f"{SETTINGS}: unknown setting {name!r}; there are {', '.join(known)}")
             try:
                 changes[name] = type(known[name])(text)
             except ValueError:
-                raise ValueError(f"{SETTINGS}: {name} is {text!r}: needs a number") from None
-        return replace(cls(), **changes)
+                raise SettingError(f"{SETTINGS}: {name} is {text!r}: needs a number") from None
+        try:
+            return replace(cls(), **changes)
+        except ValueError as error:
+            raise SettingError(f"{SETTINGS}: {error}") from None
 
 
 # --- the deadline of one try ----------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = ["HttpError", "Limits", "Session"]
 RETRIED = (429, 502, 503, 504)
 UNREACHABLE = ("host name not found", "connection refused", "no connection in time", "no secure connection")
 UNREACHABLE_TRIES = 2  # without a network, what is kept on disk should show soon
+PATIENT_TRY = 3  # the try that waits as long as is allowed: most answers come soon or never
 MAX_HOPS = 3
 CHUNK = 1 << 16
 USER_AGENT = f"temporal-stamp-classifier/{tsc_core.__version__}"
@@ -130,7 +131,7 @@ class Session(requests.Session):
         host, reason, status = urlsplit(url).hostname, "no time left", None
         for attempt in range(1, self.limits.tries + 1):
             try:
-                return self._follow(method, url, given, until)
+                return self._follow(method, url, given, until, min(1.0, attempt / PATIENT_TRY))
             except _Again as again:
                 reason, status = f"{again.reason} ({attempt} {'try' if attempt == 1 else 'tries'})", again.status
                 wait = max(again.after, self.limits.backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
@@ -143,10 +144,10 @@ class Session(requests.Session):
                 raise HttpError(f"{host}: given up, the session was closed", status, passing=True)
         raise HttpError(f"{host}: {reason}", status, passing=True)
 
-    def _follow(self, method: str, url: str, given: dict, until: float) -> requests.Response:
+    def _follow(self, method: str, url: str, given: dict, until: float, patience: float) -> requests.Response:
         """One try, with the redirects that stay among the named hosts."""
         for _ in range(MAX_HOPS + 1):
-            response = self._once(method, url, given, until)
+            response = self._once(method, url, given, until, patience)
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
             url, given = self._target(url, response), {**given, "params": None}
@@ -163,22 +164,26 @@ class Session(requests.Session):
             raise HttpError(f"{old.hostname}: redirected to another host ({new.netloc[:80]!r}), refused")
         return target
 
-    def _once(self, method: str, url: str, given: dict, until: float) -> requests.Response:
+    def _once(self, method: str, url: str, given: dict, until: float, patience: float) -> requests.Response:
         """One request; its whole body is in the response returned."""
         if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
             raise HttpError(f"{urlsplit(url).hostname}: no time left while waiting for other requests", passing=True)
         try:
-            left = min(until - time.monotonic(), self.limits.connect_s + self.limits.read_s, ACTIVE.bounds.try_s)
+            most = self.limits.connect_s + self.limits.read_s * patience
+            left = min(until - time.monotonic(), most, ACTIVE.bounds.try_s)
             if left <= 0:
                 raise HttpError(f"{urlsplit(url).hostname}: no time left", passing=True)
             self.sent += 1
             with Watch(left) as watch:
-                return self._watched(method, url, given, left, watch)
+                timeout = min(self.limits.connect_s, left), min(self.limits.read_s * patience, left)
+                return self._watched(method, url, given, timeout, watch)
         finally:
             self._slots.release()
 
-    def _watched(self, method: str, url: str, given: dict, left: float, watch: Watch) -> requests.Response:
-        response, timeout = None, (min(self.limits.connect_s, left), min(self.limits.read_s, left))
+    def _watched(
+        self, method: str, url: str, given: dict, timeout: tuple[float, float], watch: Watch
+    ) -> requests.Response:
+        response, seconds = None, timeout[1]
         try:
             response = super().request(method, url, timeout=timeout, stream=True, allow_redirects=False, **given)
             self._refuse(response)
@@ -187,7 +192,7 @@ class Session(requests.Session):
             if response is not None:
                 response.close()
             if watch.expired:
-                raise _Again(f"no answer within {left:.3g} s") from None
+                raise _Again(f"no answer within {seconds:.3g} s") from None
             words = _reason(error)
             raise _Again(words, most=UNREACHABLE_TRIES if words in UNREACHABLE else math.inf) from None
         except (HttpError, _Again):
@@ -195,7 +200,7 @@ class Session(requests.Session):
                 response.close()
             raise
         if watch.expired:  # a body without a stated length ends quietly when the socket is shut
-            raise _Again(f"no whole answer within {left:.3g} s")
+            raise _Again(f"no whole answer within {seconds:.3g} s")
         response._content_consumed = True  # the connection goes back to the pool
         response.close()
         return response
