@@ -7,6 +7,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; two w
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def test_groups_change_nothing(source, predictor, monkeypatch):
     monkeypatch.setattr(bulk, "AT_ONCE", 1)
     told = []
     single = bulk.evaluate(predictor, source, LABELS, progress=told.append)
-    assert told == [1] * 4
+    assert sum(told) == len(LABELS)
     assert single.skipped == whole.skipped
     for n, rows in whole.rows.items():
         for (oid, label, probabilities), other in zip(rows, single.rows[n], strict=True):

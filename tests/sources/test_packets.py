@@ -88,7 +88,7 @@ def test_an_image_has_two_axes(shape):
         decode_stamp(gzip.compress(file.getvalue()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=12))
 def test_any_header_gives_pixels_or_a_reason(edits):
     image = bytearray(gzip.decompress(maker.fits_gz(maker.stamp(0))))
@@ -289,7 +289,7 @@ def test_peek_falls_back_where_the_id_does_not_come_first():
     assert peek_oids(raw, {}) == [OID]
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(4, 4000), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 9000))
 def test_hostile_bytes_give_a_reason_and_no_endless_loop(edits, cut):
     raw = bytearray(HOSTILE)

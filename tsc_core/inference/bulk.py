@@ -71,21 +71,25 @@ def evaluate(
     ----------
     labels : Mapping of oid to class
     progress : callable
-        Told how many more objects are done.
+        Told how many more objects were looked at.
     """
     found = Evaluation(window)
-    for group in _groups(_read(source, labels, window, found), AT_ONCE):
+    for group in _groups(_read(source, labels, window, found, progress), AT_ONCE):
         for (_, sequence), scores in zip(group, predictor.score(group, held_out=True), strict=True):
             _enter(found, sequence, labels[sequence.oid], scores)
-        progress(len(group))
     return found
 
 
 def _read(
-    source: Source, labels: Mapping[str, str], window: Window, found: Evaluation
+    source: Source,
+    labels: Mapping[str, str],
+    window: Window,
+    found: Evaluation,
+    progress: Callable[[int], object],
 ) -> Iterator[tuple[Selection, AlertSequence]]:
     listed = set(source.oids())
     for oid, label in labels.items():
+        progress(1)
         if not label:
             found.skipped["no label"] += 1
         elif listed and oid not in listed:

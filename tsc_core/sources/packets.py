@@ -132,21 +132,21 @@ class PacketSource:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.name = Path(path).name
+        if not Path(path).exists():
+            raise SourceError(f"{path}: no such file or folder")
+        self._begin(Path(path).absolute().name, lambda: _path_entries(Path(path)))
+
+    def _begin(self, name: str, open_entries: Callable[[], Iterable[_Entry]]) -> None:
+        self.name, self._open = name, open_entries
         self._lock = threading.Lock()
         self._entries: dict[str, list[_Entry]] | None = None
         self._problems: list[str] = []
-        self._open = lambda: _path_entries(Path(path))
-        if not Path(path).exists():
-            raise SourceError(f"{path}: no such file or folder")
 
     @classmethod
     def from_uploads(cls, files: Iterable[tuple[str, bytes]], name: str = "upload") -> PacketSource:
         """A source over files held in memory: packets or archives, each as (name, bytes)."""
-        source = cls.__new__(cls)
-        source.name, source._lock, source._entries, source._problems = name, threading.Lock(), None, []
-        kept = list(files)
-        source._open = lambda: (entry for label, data in kept for entry in _upload_entries(label, data))
+        source, kept = cls.__new__(cls), list(files)
+        source._begin(name, lambda: (entry for label, data in kept for entry in _upload_entries(label, data)))
         return source
 
     @property
