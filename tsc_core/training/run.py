@@ -88,7 +88,7 @@ def run(config: RunConfig, dataset: Dataset, out: str | Path, devices: int = 1, 
     lengths = range(1, config.model.n + 1) if config.model.kind == "unified" else (config.model.n,)
     temperatures = dict.fromkeys(lengths, temperature)
     card = describe(config, dataset, sets, trained)
-    bundle = Bundle(config.name, config, sets.preprocessor, (trained.network,), temperatures, card)
+    bundle = Bundle(config.name, config, sets.preprocessor, (trained.network,), temperatures, card=card)
     save_bundle(bundle, Path(out) / BUNDLE)
     write_json(Path(out) / BUNDLE / "metrics.json", {"validation": trained.result, "test": scored})
     return {**trained.result, "test": scored}

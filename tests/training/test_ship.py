@@ -1,0 +1,146 @@
+"""The shipped bundles' pipeline: folds, windows, members that never saw what they are tested on, cards from files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tsc_core.bundle import load_bundle, save_bundle
+from tsc_core.config import (
+    EncoderConfig,
+    ModelConfig,
+    PreprocessConfig,
+    RecurrentConfig,
+    RunConfig,
+    TrainConfig,
+    load,
+)
+from tsc_core.inference.predictor import Predictor
+from tsc_core.preprocessing import select_alerts
+from tsc_core.sources.memory import MemorySource
+from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
+from tsc_core.training.ship import members as shipped_members
+from tsc_core.training.ship.__main__ import CONFIGS, describe, fit_preprocessor
+from tsc_core.training.ship.cards import measure, write_card, write_metrics
+from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
+from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
+from tsc_core.training.ship.members import encode_all, train_bundle
+from tsc_core.training.ship.readme import BEGIN, END, filled, results
+
+ENCODER = EncoderConfig(rotations=1, jitter_turns=0.05, padding=0, kernel=3, width=4, codes=8)
+PREPROCESS = PreprocessConfig(crop=15, dynamic=("magpsf", "isdiffpos"), static=("sgscore1", "abs_gal_lat"))
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    made = simulated(30, seed=5)
+    played = tuple(replace(known, origin="real") for known in made[15:])  # stand in for the sky
+    return Material(made[:15], played, (made[0].sequence,), deal_folds(played, 2))
+
+
+def config(kind: str, n: int) -> RunConfig:
+    classes = CLASSES if kind != "temporal" else TEMPORAL_CLASSES
+    model = ModelConfig(kind, n, classes, hidden=8, encoder=ENCODER, recurrent=RecurrentConfig("gru", units=8))
+    training = TrainConfig(iterations=4, extension=0, extension_after=4, evaluate_every=4, batch_size=8)
+    return RunConfig(f"{kind}_{n}", model, PREPROCESS, training)
+
+
+def test_folds_are_even_within_each_class_and_depend_on_ids_alone(material):
+    folds = deal_folds(material.real, 3)
+    for label in CLASSES:
+        counts = np.bincount([folds[k.sequence.oid] for k in material.real if k.label == label], minlength=3)
+        assert counts.max() - counts.min() <= 1
+    assert deal_folds(material.real[::-1], 3) == folds
+
+
+def test_history_has_neither_stamps_nor_what_packets_alone_carry(material):
+    used = select_alerts(max(material.simulated, key=lambda k: len(k.sequence.alerts)).sequence, "last").used
+    window = as_history(used)
+    assert window[-1] is used[-1]
+    assert len(used) > 1
+    for alert in window[:-1]:
+        assert not alert.has_stamps
+        assert not {"ndethist", "sgscore1", "distpsnr3"} & set(alert.record)
+        assert {"magpsf", "ra"} <= set(alert.record)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_windows_have_n_detections_in_order(material, n):
+    for known in (*material.simulated, *material.real):
+        for window in views(known, config("temporal" if n > 1 else "stamp", n).model):
+            assert len(window) == n
+            assert np.all(np.diff([alert.mjd for alert in window]) > 0)
+            assert n > 1 or window[0].has_stamps
+
+
+def test_the_newest_window_of_a_real_object_comes_first_and_half_the_time(material):
+    known = max(material.real, key=lambda k: len(select_alerts(k.sequence, "last", 9).used))
+    found = views(known, config("temporal", 2).model)
+    newest = select_alerts(known.sequence, "last").used[-2:]
+    same = [window == newest for window in found]
+    assert same[0]
+    assert sum(same) >= len(same) / 2
+
+
+@pytest.fixture(scope="module")
+def made_bundle(material):
+    chosen = config("temporal", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped_members, "FOLDS", 2)
+        encoder, losses = pretrain(stamped(material), ENCODER, PREPROCESS, Pretraining(epochs=1, batch_size=16))
+        assert np.isfinite(losses).all()
+        codes = encode_all((a for s in material.sequences for a in s.alerts), encoder, PREPROCESS)
+        card = {"summary": "A test.", "trained_on": describe(material), "limits": ["All."], "licence": "MIT"}
+        return train_bundle(chosen, material, fit_preprocessor(chosen, material), encoder, codes, card)
+
+
+def test_members_share_the_encoder_and_differ_else(made_bundle):
+    first, second = (member.state_dict() for member in made_bundle.members)
+    for name, tensor in first.items():
+        if name.startswith("coder.encoder."):
+            assert tensor.equal(second[name])
+    assert any(not tensor.equal(second[name]) for name, tensor in first.items())
+
+
+def test_a_fold_is_scored_by_the_member_that_did_not_see_it(made_bundle, material):
+    for known in material.real:
+        selection = select_alerts(known.sequence, "last")
+        steps = Predictor([made_bundle]).score([(selection, known.sequence)], held_out=True)[0]
+        if known.label not in TEMPORAL_CLASSES:
+            assert known.sequence.oid not in made_bundle.folds
+        elif steps:
+            assert len(steps[0].members) == 1
+            everyone = Predictor([made_bundle]).score([(selection, known.sequence)])[0][0]
+            assert everyone.members[made_bundle.folds[known.sequence.oid]].allclose(steps[0].members[0])
+
+
+def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path):
+    folder = save_bundle(made_bundle, tmp_path / "temporal_2")
+    source = MemorySource("simulated", (known.sequence for known in material.simulated))
+    sets = {"Simulated": (source, {known.sequence.oid: known.label for known in material.simulated}, "first")}
+    reports = write_metrics(folder, measure(load_bundle(folder), sets))
+    write_card(folder, made_bundle, reports)
+    kept = json.loads((folder / "metrics.json").read_text())
+    found = kept["Simulated"]["n"]["2"]
+    assert kept["Simulated"]["origin"] == "simulated"
+    assert f"| 2 | {found['objects']} | {found['balanced_accuracy']:.3f}" in (folder / "card.md").read_text()
+    table = results(tmp_path)
+    assert f"| {found['objects']} | {found['balanced_accuracy']:.3f}" in table
+    assert table in filled(f"a\n{BEGIN}\nold\n{END}\nb", table)
+    with pytest.raises(ValueError, match="marks"):
+        filled("no marks", table)
+
+
+def test_recipes_of_the_shipped_bundles_are_valid_and_share_two_encoders():
+    found = [load(path) for path in sorted(CONFIGS.glob("*.toml"))]
+    assert [c.name for c in found] == ["stamp", "temporal_2", "temporal_3", "temporal_4", "temporal_5", "unified"]
+    assert len({(c.preprocess.channels, c.preprocess.crop, c.model.encoder) for c in found}) == 2
+    aging = {"ndethist", "ncovhist", "non_detections", "ra", "dec", "gal_lon", "ecl_lon"}
+    assert not any(aging & {*c.preprocess.dynamic, *c.preprocess.static} for c in found)
+
+
+def test_known_says_where_it_is_from(material):
+    sequence = material.real[0].sequence
+    assert not Known(sequence, "SN", "simulated").is_real
+    assert Known(sequence, "bogus", "real, drb < 0.1").is_real
