@@ -96,6 +96,8 @@ def _runs_of_experiment(root: Path, path: Path) -> list[Run]:
     name = path.relative_to(root).as_posix()
     try:
         cells = read_object(path / EXPERIMENT)["cells"]
+        if not isinstance(cells, list):
+            raise TypeError
         return [
             Run(
                 f"{name}/{cell['key']}",
