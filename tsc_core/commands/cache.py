@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 
-from tsc_core.cli import DONE
+from tsc_core.cli import DONE, USAGE
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -28,11 +29,16 @@ def run(args: argparse.Namespace) -> int:
         )
         return DONE
     held = usage(folder)
+    try:
+        most = cache_limit()
+    except ValueError as error:
+        print(f"tsc: {error}", file=sys.stderr)
+        return USAGE
     if args.json:
-        print(json.dumps({"folder": str(folder), **asdict(held), "max_size": cache_limit()}))
+        print(json.dumps({"folder": str(folder), **asdict(held), "max_size": most}))
     else:
         print(f"{folder}: {held.packets} packets and {held.answers} answers of {held.objects} objects, ", end="")
-        print(f"{_megabytes(held.size)} of at most {_megabytes(cache_limit())}")
+        print(f"{_megabytes(held.size)} of at most {_megabytes(most)}")
     return DONE
 
 
