@@ -103,7 +103,7 @@ def _blob(x: float, y: float, rng: np.random.Generator) -> np.ndarray:
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
     image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
     around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 1.9**2)
-    return image / image.sum() - rng.uniform(0.0, 0.5) * around / around.sum()
+    return image / image.sum() - rng.uniform(0.0, 0.33) * around / around.sum()
 
 
 def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:

@@ -72,10 +72,24 @@ def _fallback(row: Row) -> bool:
     return row["seeratio"] == 2.0
 
 
+def _excess(row: Row) -> float:
+    return row["diffmaglim"] - row["magpsf"]
+
+
 def _scorr(row: Row) -> float:
     return row["scorr"]
 
 
+def _listed(row: Row, low: float, high: float) -> bool:
+    """Whether the nearest PS1 source has an r magnitude and lies between two distances (arcsec)."""
+    return row["srmag1"] > 0 and low <= row["distpsnr1"] < high
+
+
+def _beside(row: Row) -> bool:
+    return row["srmag2"] > 0 and _listed(row, 0.0, 1.5)
+
+
+EXCESS_EDGES = (0.15, 0.35, 0.6, 0.9, 1.2, 1.6, 2.1, 3.0)
 FLUX_EDGES = (15.0, 16.0, 17.0, 17.6, 18.2, 18.6, 19.0, 19.3, 19.6, 19.9, 20.2)
 MAG_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.0, 21.5, 22.0)
 REF_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.5, 22.0, 22.5, 23.0)
@@ -85,11 +99,18 @@ WANTED: dict[str, Wanted] = {
     "fallback_on": Wanted(lambda r: float(_fallback(r)), _scorr, SCORR_EDGES, on_star),
     "fallback_off": Wanted(lambda r: float(_fallback(r)), _scorr, SCORR_EDGES, lambda r: not on_star(r)),
     "classtar_failed": Wanted(lambda r: r["classtar"], lambda r: r["magpsf"], FLUX_EDGES, _fallback),
-    "classtar": Wanted(lambda r: r["classtar"], lambda r: r["magpsf"], FLUX_EDGES, lambda r: not _fallback(r)),
+    "classtar_on": Wanted(
+        lambda r: r["classtar"], lambda r: r["magpsf"], FLUX_EDGES, lambda r: on_star(r) and not _fallback(r)
+    ),
+    "classtar_off": Wanted(
+        lambda r: r["classtar"], _excess, EXCESS_EDGES, lambda r: not on_star(r) and not _fallback(r)
+    ),
     "elong": Wanted(lambda r: r["elong"], _scorr, SCORR_EDGES),
     "rb": Wanted(lambda r: r["rb"], _scorr, SCORR_EDGES),
     "drb": Wanted(lambda r: r["drb"], _scorr, SCORR_EDGES, lambda r: r["drb"] is not None),
-    "sgscore": Wanted(lambda r: r["sgscore2"], lambda r: r["srmag2"], MAG_EDGES, lambda r: r["srmag2"] > 0),
+    "sgscore_on": Wanted(lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _listed(r, 0.0, 1.5)),
+    "sgscore_alone": Wanted(lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _listed(r, 1.5, 30.0)),
+    "sgscore_beside": Wanted(lambda r: r["sgscore2"], lambda r: r["srmag2"], MAG_EDGES, _beside),
     "chinr": Wanted(lambda r: r["chinr"], lambda r: r["magnr"], REF_EDGES),
     "sharpnr": Wanted(lambda r: r["sharpnr"], lambda r: r["magnr"], REF_EDGES),
     "sigmagnr": Wanted(lambda r: r["sigmagnr"], lambda r: r["magnr"], REF_EDGES),

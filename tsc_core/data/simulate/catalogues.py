@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scipy.special import ndtr, ndtri
+
 from tsc_core.data.simulate.calibration import table
 from tsc_core.data.simulate.scene import BANDS, HALF, Field
 from tsc_core.survey import ZTF
@@ -106,7 +108,7 @@ def _extent_rank(field: Field, tie: float, rng: np.random.Generator) -> np.ndarr
 
     Stars spread over the ranks that galaxies leave; `tie` is how strictly extended sources keep to the top.
     """
-    galaxies = 0.7 / (1.0 + np.exp((20.3 - field.mags[:, 1]) / 0.8))  # share of galaxies at that magnitude
+    galaxies = 0.5 / (1.0 + np.exp((21.0 - field.mags[:, 1]) / 1.1))  # share of galaxies at that magnitude
     drawn = rng.uniform(size=len(field))
     star, galaxy = drawn * (1.0 - tie * galaxies), 1.0 - drawn * (1.0 - tie * (1.0 - galaxies))
     return np.where(field.size > 0.3, galaxy, star)
@@ -114,11 +116,14 @@ def _extent_rank(field: Field, tie: float, rng: np.random.Generator) -> np.ndarr
 
 def _ps1(field: Field, rng: np.random.Generator) -> Stars:
     r = field.mags[:, 1]
-    changed = rng.normal(0.0, 0.08, len(r))  # PS1 looked years before
+    changed = np.clip(0.07 * rng.standard_t(2.2, len(r)), -1.5, 1.5)  # PS1 looked years before
     listed = rng.uniform(size=len(r)) < 1.0 / (1.0 + np.exp((r - 21.75) / 0.3))
-    blended = np.clip(0.45 * np.log10(len(r) / 40.0), -0.2, 0.5)  # crowds make stars look odd
-    rank = np.clip((1.0 - _extent_rank(field, 0.85, rng)) ** (1.0 + blended), 0.0, 1.0)
-    score = table("sgscore").draw(r, rank)
+    crowd = 0.9 * np.log10((len(r) + 5.0) / 110.0)  # crowds make stars look odd
+    rank = 1.0 - _extent_rank(field, 0.9, rng)
+    centre = np.hypot(field.x, field.y) < 1.5
+    blended = ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) - crowd)
+    others = table("sgscore_beside" if centre.any() else "sgscore_alone").draw(r, rank)
+    score = np.where(centre, table("sgscore_on").draw(r, blended), others)
     trees = np.where(r < 21.0, 1200.0, 480.0)  # the score is a share of a forest's votes
     columns: dict[str, np.ndarray] = {"score": (np.round(score * trees) / trees)[listed]}
     for place, band in enumerate(BANDS):
@@ -148,7 +153,7 @@ def _gaia(field: Field, rng: np.random.Generator) -> Stars:
 
 def _reference(field: Field, fid: int, rng: np.random.Generator) -> Reference:
     mag = field.mags[:, fid - 1]
-    deepest = 22.95 - 1.1 * np.log10(1.0 + len(mag) / 120.0)  # crowding hides the faint ones
+    deepest = 23.05 - 1.7 * np.log10(1.0 + len(mag) / 150.0)  # crowding hides the faint ones
     listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - deepest) / 0.25))
     if not listed.any():
         listed[np.argmin(mag)] = True

@@ -12,9 +12,10 @@ from tsc_core.data.simulate.render import STAMP, Galaxy, Psf, correlated, galaxy
 from tsc_core.data.simulate.scene import Field
 
 TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
-TEMPLATE_NOISE = {1: 1.35, 2: 1.7}  # DN per pixel, of about 15 frames
+TEMPLATE_NOISE = {1: 1.55, 2: 2.0}  # DN per pixel, of about 15 frames
 RESAMPLED = (0.125, -0.045)  # what resampling leaves in the template's noise (`correlated`)
-WHITENED = (0.012, -0.02)  # and the subtraction in the difference's, give or take 0.03
+WHITENED = (0.022, -0.015)  # and matching the seeing in the difference's
+CHIP = ((-0.014, 0.01), 0.004)  # and the detector in the science image's
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
@@ -122,9 +123,17 @@ def _with_noise(
     grain = np.stack([coadd[int(band)] for band in visits.fid])
     grain = grain * depth * scale * np.sqrt(1.0 + np.clip(template, 0, None) / scale / 1500.0)
     full = SATURATION - sky
-    science = np.minimum(light, full) + sky + noise + negative
-    near, far = (rng.normal(mean, 0.025, (len(sky), 1, 1)) for mean in WHITENED)
-    residue = correlated(noise, near, far) + negative - 0.8 * grain + rng.laplace(0.0, 0.4, (len(sky), 1, 1))
+    science = np.minimum(light, full) + sky + correlated(noise, *CHIP) + negative
+    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.03, 0.012), strict=True))
+    kept = (1.0 + 2 * near**2 + 2 * far**2) / (
+        1.0 + 2 * near + 2 * far
+    ) ** 2  # sharpening raises noise, blurring lowers it
+    residue = (
+        correlated(noise, (near - 0.012, near + 0.012), far) * kept
+        + negative
+        - 0.5 * grain
+        + rng.laplace(0.0, 0.4, (len(sky), 1, 1))
+    )
     difference = np.minimum(light, full) - np.minimum(matched, full) + residue
     level = sky - rng.gamma(1.2, 0.5, (len(sky), 1, 1))
     return Cutouts(science, np.minimum(template, full) + level + grain, difference, offset)

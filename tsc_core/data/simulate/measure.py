@@ -128,7 +128,7 @@ def _photometry(
     """magpsf, sigmapsf, chipsf, magap, sigmagap, magapbig, sigmagapbig."""
     radius = np.hypot(*np.meshgrid(BOX, BOX))
     magnitudes = []
-    for size, kept in ((2.0, 0.72), (3.0, 0.88)):
+    for size, kept in ((2.0, 0.75), (3.0, 0.90)):
         inside = 1.0 / (1.0 + np.exp((radius - size) / 0.15))
         sums = np.clip((box * inside).sum(axis=(1, 2)) / kept, 0.4 * flux, 2.0 * flux)
         noise = visits.noise * np.sqrt((inside**2).sum()) / kept
@@ -174,7 +174,9 @@ def _shape(
     relative = np.where(on_star, table("fwhm_on").draw(scorr, rank), table("fwhm_off").draw(scorr, rank))
     fwhm = np.where(failing, stated / 2.0, np.round(relative * stated, 2))
     star = _rank(0.8 * (np.log(scorr) - 2.3) - 0.4 * score, 0.5, rng)
-    classtar = np.where(failing, table("classtar_failed").draw(magpsf, star), table("classtar").draw(magpsf, star))
+    classtar = np.where(on_star, table("classtar_on").draw(magpsf, star), 0.0)
+    classtar = np.where(on_star, classtar, table("classtar_off").draw(visits.limit - magpsf, star))
+    classtar = np.where(failing, table("classtar_failed").draw(magpsf, star), classtar)
     elong = table("elong").draw(scorr, _rank((np.log(ratio) - 0.12) / 0.1, 0.5, rng))
     minor = fwhm / np.where(failing, 1.6, 3.1) * rng.lognormal(0.0, 0.1, len(fwhm))
     merit = -np.abs(score) - 4.0 * np.log(ratio) + 1.0

@@ -223,7 +223,13 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     past = np.union1d(earlier, between)
     fault = ARTEFACTS[origin.artefact](visits.pick(np.concatenate([sent, past])), rng) if origin.artefact else None
     field = _field(origin, fault, rng)
-    scene = Scene(field, origin.host, _subject(timeline, origin.rate), visits, fault or Fault(np.zeros((1, 1, 1))))
+    scene = Scene(
+        field,
+        origin.host,
+        _subject(timeline, origin.rate),
+        visits,
+        fault or Fault(np.zeros((1, 1, 1)), misalignment=0.085 * rng.lognormal(0.0, 0.4)),
+    )
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
     patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)
     steady = _steady(timeline, fault, visits)

@@ -23,6 +23,7 @@ PROFILES = {
 }
 PIXEL_VARIANCE = 1.0 / 12.0  # a square pixel widens a Gaussian
 STAMP = ZTF.stamp_size
+Tie = np.ndarray | float
 
 
 def grid(size: int = STAMP) -> np.ndarray:
@@ -99,12 +100,17 @@ def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int)
     return image
 
 
-def correlated(noise: np.ndarray, near: np.ndarray | float, far: np.ndarray | float) -> np.ndarray:
-    """Noise with neighbours tied by the kernel (far, near, 1, near, far) along both axes, as resampling leaves it."""
-    scale = 1.0 / (1.0 + 2.0 * near**2 + 2.0 * far**2)
-    for axis in (-1, -2):
+def correlated(noise: np.ndarray, near: Tie | tuple[Tie, Tie], far: Tie) -> np.ndarray:
+    """Noise with neighbours tied by the kernel (far, near, 1, near, far) along both axes, as resampling leaves it.
+
+    `near` may be a pair, for x and y.
+    """
+    ties = near if isinstance(near, tuple) else (near, near)
+    scale = 1.0
+    for axis, tie in zip((-1, -2), ties, strict=True):
+        scale = scale / np.sqrt(1.0 + 2.0 * tie**2 + 2.0 * far**2)
         mixed = noise.copy()
-        for step, weight in ((1, near), (2, far)):
+        for step, weight in ((1, tie), (2, far)):
             ahead, behind = np.roll(noise, step, axis), np.roll(noise, -step, axis)
             mixed += weight * (ahead + behind)
         noise = mixed

@@ -156,7 +156,7 @@ def _counters(
         zero = float(np.median(visits.zeropoint))
         light, steady = 10 ** (-0.4 * (past - zero)), 10 ** (-0.4 * (reference[2] - zero))
         share = float((np.abs(light - steady) > 3.0 * np.hypot(typical, STAR_FLOOR * steady)).mean())
-        earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.3, 0.9)))
+        earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.2, 0.75)))
         since = SURVEY_START + rng.exponential(60.0) if earlier else np.inf
     count = earlier + np.cumsum(counted)
     seen = visits.mjd[np.argmax(counted)] if counted.any() else np.inf
