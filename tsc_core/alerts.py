@@ -212,11 +212,31 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Class probabilities after `n` detections, and the bundle (`model`) that gave them."""
+    """Class probabilities after `n` detections, and the bundle (`model`) that gave them.
+
+    Attributes
+    ----------
+    low, high : Mapping or None
+        Least and greatest probability of each class among the members; None for a single model.
+    conformal : tuple of str or None
+        Classes that cannot be ruled out at `coverage`, possibly none; None where the bundle cannot tell.
+    coverage : float or None
+        Share of the objects of each class whose set holds their class.
+    unlike : float or None
+        Percentile of the object among held-out objects in unlikeness to the training data, 0 to 100.
+    priors : Mapping or None
+        Class frequencies that `probabilities`, `low` and `high` assume; None: equal, as trained.
+    """
 
     n: int
     model: str
     probabilities: Mapping[str, float]
+    low: Mapping[str, float] | None = None
+    high: Mapping[str, float] | None = None
+    conformal: tuple[str, ...] | None = None
+    coverage: float | None = None
+    unlike: float | None = None
+    priors: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

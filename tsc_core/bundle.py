@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Bundle:
     folds : Mapping of str to int
         For each labelled object trained on, the one member that did not see it (cross-validation); empty
         where members are not folds.
+    doubt : Mapping of int to Mapping
+        What is kept of held-out objects after n detections (`tsc_core.inference.doubt.Doubt` as JSON values).
     card : dict
         Training data and provenance, plain JSON values.
     """
@@ -63,6 +65,7 @@ class Bundle:
     temperatures: Mapping[int, float] = field(default_factory=dict)
     folds: Mapping[str, int] = field(default_factory=dict)
     card: dict = field(default_factory=dict)
+    doubt: Mapping[int, Mapping] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -77,10 +80,14 @@ class Bundle:
         known = set(self.classes) if n == 1 or self.config.model.kind != "unified" else set(TEMPORAL_CLASSES)
         return tuple(name for name in self.classes if name in known)
 
+    def tempered(self, logits: Tensor, n: int) -> Tensor:
+        """Logits (..., K) of `classes_after(n)` from logits (..., classes), divided by the temperature."""
+        kept = [self.classes.index(name) for name in self.classes_after(n)]
+        return logits[..., kept] / self.temperatures.get(n, 1.0)
+
     def probabilities(self, logits: Tensor, n: int) -> Tensor:
         """Probabilities (..., K) of `classes_after(n)` from logits (..., classes), tempered and renormalised."""
-        kept = [self.classes.index(name) for name in self.classes_after(n)]
-        return (logits[..., kept] / self.temperatures.get(n, 1.0)).softmax(-1)
+        return self.tempered(logits, n).softmax(-1)
 
     @property
     def model(self) -> nn.Module:
@@ -130,6 +137,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         "members": len(bundle.members),
         "folds": dict(bundle.folds),
         "temperatures": {str(n): value for n, value in bundle.temperatures.items()},
+        "doubt": {str(n): dict(value) for n, value in bundle.doubt.items()},
         "card": bundle.card,
     }
     _replace(folder / "weights.safetensors", save(state))
@@ -167,9 +175,24 @@ def load_bundle(path: str | Path) -> Bundle:
         folds = {str(oid): int(member) for oid, member in found["folds"].items()}
         if not set(folds.values()) <= set(range(len(members))):
             raise BundleError(f"folds name a member beyond the {len(members)} there are")
-        return Bundle(str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
+        bundle = Bundle(str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
+        return replace(bundle, doubt=_doubt(bundle, found.get("doubt", {})))
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
         raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None
+
+
+def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Mapping]:
+    """What is kept of held-out objects, by n, once it is known to fit the bundle's classes and members."""
+    for n, kept in dict(found).items():
+        scores, classes = dict(kept["scores"]), bundle.classes_after(int(n))
+        if tuple(scores) != classes or any(len(rows) != len(bundle.members) for rows in scores.values()):
+            raise BundleError(f"doubt at n = {n} needs scores of {', '.join(classes)} by {len(bundle.members)} members")
+        for row in (kept["energy"], *(row for rows in scores.values() for row in rows)):
+            if not all(math.isfinite(value) for value in row) or sorted(row) != list(row):
+                raise BundleError(f"doubt at n = {n} needs finite numbers in ascending order")
+        if len(kept["energy"]) != 101:
+            raise BundleError(f"doubt at n = {n} needs 101 percentiles")
+    return {int(n): dict(kept) for n, kept in dict(found).items()}
 
 
 def _members(config: RunConfig, state: Mapping[str, Tensor], count: int) -> tuple[nn.Module, ...]:

@@ -136,22 +136,15 @@ def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
     Returns
     -------
     dict
-        objects, classes, confusion, accuracy, balanced_accuracy (with `_interval`), ece, brier, log_loss, and recall
-        by class with its Wilson interval. NaN is given as None.
+        objects, classes, confusion, accuracy, balanced_accuracy, ece, brier (each with its `_interval`), log_loss,
+        recall by class with its Wilson interval, and `reliability` by class. NaN is given as None.
     """
     counts = confusion(labels, probabilities)
-    per_class = {}
-    for k, name in enumerate(classes):
-        total = int(counts[k].sum())
-        low, high = wilson(counts[k, k], total)
-        per_class[name] = {
-            "value": _plain(counts[k, k] / total if total else None),
-            "low": low,
-            "high": high,
-            "n": total,
-        }
     hit_low, hit_high = wilson(np.trace(counts), counts.sum())
-    interval = bootstrap(lambda y, p: balanced_accuracy(confusion(y, p)), labels, probabilities, draws=400)
+
+    def interval(metric: Callable[[np.ndarray, np.ndarray], float]) -> list[float | None]:
+        return [_plain(x) for x in bootstrap(metric, labels, probabilities, draws=400)]
+
     return {
         "objects": len(labels),
         "classes": list(classes),
@@ -159,11 +152,50 @@ def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
         "accuracy": _plain(accuracy(counts)),
         "accuracy_interval": [hit_low, hit_high],
         "balanced_accuracy": _plain(balanced_accuracy(counts)),
-        "balanced_accuracy_interval": [_plain(x) for x in interval],
+        "balanced_accuracy_interval": interval(lambda y, p: balanced_accuracy(confusion(y, p))),
         "ece": _plain(expected_calibration_error(labels, probabilities)),
+        "ece_interval": interval(expected_calibration_error),
         "brier": _plain(brier(labels, probabilities)),
+        "brier_interval": interval(brier),
         "log_loss": _plain(log_loss(labels, probabilities)),
-        "recall": per_class,
+        "recall": {name: share(counts[k, k], counts[k].sum()) for k, name in enumerate(classes)},
+        "reliability": dict(zip(classes, reliability(labels, probabilities), strict=True)),
+    }
+
+
+def share(successes: int, total: int) -> dict:
+    """A proportion with its Wilson interval, as plain JSON values: value (None without trials), low, high, n."""
+    low, high = wilson(successes, total)
+    return {"value": _plain(successes / total if total else None), "low": low, "high": high, "n": int(total)}
+
+
+def summarise_sets(labels: np.ndarray, sets: np.ndarray, classes: Sequence[str], coverage: float) -> dict:
+    """How often conformal sets hold the true class, and how much they say, as plain JSON values.
+
+    Parameters
+    ----------
+    labels : ndarray (N,), int
+        Indices into `classes`.
+    sets : ndarray (N, K), bool
+        Whether a class is in an object's set.
+    classes : sequence of str
+    coverage : float
+        What was asked for.
+
+    Returns
+    -------
+    dict
+        coverage; `covered` by class and `size` (mean number of classes); shares of sets with one class
+        (`decided`) and with none (`empty`); `right`, the share of the decided whose class is the true one.
+    """
+    sizes, hit = sets.sum(1), sets[np.arange(len(labels)), labels]
+    return {
+        "coverage": coverage,
+        "covered": {name: share(hit[labels == k].sum(), (labels == k).sum()) for k, name in enumerate(classes)},
+        "size": _plain(sizes.mean() if len(sizes) else None),
+        "decided": share((sizes == 1).sum(), len(sizes)),
+        "empty": share((sizes == 0).sum(), len(sizes)),
+        "right": share(hit[sizes == 1].sum(), (sizes == 1).sum()),
     }
 
 

@@ -9,9 +9,10 @@ from itertools import islice
 
 import numpy as np
 
-from tsc_core.alerts import AlertSequence
-from tsc_core.evaluation.metrics import summarise
-from tsc_core.inference.predictor import Predictor, Scored
+from tsc_core.alerts import AlertSequence, Step
+from tsc_core.evaluation.metrics import share, summarise, summarise_sets
+from tsc_core.inference.doubt import UNLIKE_ABOVE
+from tsc_core.inference.predictor import Predictor, Scored, as_step
 from tsc_core.preprocessing import Selection, select_alerts
 from tsc_core.preprocessing.quality import Window
 from tsc_core.sources import Source, SourceError
@@ -28,6 +29,8 @@ class Evaluation:
     ----------
     rows : dict of int to list of (oid, label, probabilities (K,))
         For each n, the objects scored.
+    doubts : dict of int to list of (label, Step)
+        The same objects with what the bundle says of its doubt, where it says something.
     classes : dict of int to tuple of str
         Order of the probabilities for each n.
     skipped : Counter of str
@@ -36,6 +39,7 @@ class Evaluation:
 
     window: Window
     rows: dict[int, list[tuple[str, str, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
+    doubts: dict[int, list[tuple[str, Step]]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[int, tuple[str, ...]] = field(default_factory=dict)
     models: dict[int, str] = field(default_factory=dict)
     skipped: Counter = field(default_factory=Counter)
@@ -53,7 +57,19 @@ class Evaluation:
     def _summary(self, n: int) -> dict:
         classes, rows = self.classes[n], self.rows[n]
         labels = np.array([classes.index(label) for _, label, _ in rows])
-        return summarise(labels, np.stack([probabilities for _, _, probabilities in rows]), classes)
+        found = summarise(labels, np.stack([probabilities for _, _, probabilities in rows]), classes)
+        return found | self._doubt(n)
+
+    def _doubt(self, n: int) -> dict:
+        """Coverage of the conformal sets, and how many objects are called unlike the training data."""
+        classes, rows = self.classes[n], self.doubts[n]
+        if not rows:
+            return {}
+        labels = np.array([classes.index(label) for label, _ in rows])
+        sets = np.array([[name in step.conformal for name in classes] for _, step in rows])
+        unlike = sum(step.unlike >= UNLIKE_ABOVE for _, step in rows)
+        found = summarise_sets(labels, sets, classes, rows[0][1].coverage)
+        return {"conformal": found, "unlike": share(unlike, len(rows))}
 
 
 def evaluate(
@@ -114,6 +130,9 @@ def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[
         found.classes[scored.n], found.models[scored.n] = classes, scored.bundle.name
         if label in classes:
             found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
+            step = as_step(scored)
+            if step.conformal is not None:
+                found.doubts[scored.n].append((label, step))
         else:
             found.skipped[f"n={scored.n}: label {label} is not among {', '.join(classes)}"] += 1
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tsc_core.alerts import Alert, AlertSequence, Batch, Detection, Example, Prediction, Step
 from tsc_core.bundle import Bundle, load_bundle, shipped
+from tsc_core.inference import doubt
+from tsc_core.inference.doubt import COVERAGE
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 
@@ -20,13 +22,17 @@ ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Probabilities of one step of one object: the mean (K,) and each member's (M, K)."""
+    """Probabilities of one step of one object: the mean (K,), each member's (M, K), and their logits.
+
+    `held_out` is the one member that voted where the object was trained on, None where all did.
+    """
 
     n: int
     bundle: Bundle
     probabilities: Tensor
     members: Tensor
     logits: Tensor
+    held_out: int | None = None
 
 
 class Predictor:
@@ -36,10 +42,13 @@ class Predictor:
     ----------
     bundles : iterable of Bundle
         For each n the first that serves it and can take the object's detections (a stamp model needs a stamp).
+    coverage : float
+        Of the conformal sets: the share of each class's objects whose set is to hold their class.
     """
 
-    def __init__(self, bundles: Iterable[Bundle]) -> None:
+    def __init__(self, bundles: Iterable[Bundle], coverage: float = COVERAGE) -> None:
         self.bundles = tuple(bundles)
+        self.coverage = coverage
         self._serving: dict[int, list[Bundle]] = {}
         for bundle in self.bundles:
             for n in serves(bundle):
@@ -74,13 +83,14 @@ class Predictor:
         if self._bogus_twice(selection, sequence, codes):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
+        found = tuple(as_step(scored, self.coverage) for scored in steps)
         return Prediction(
             sequence.oid,
             sequence.source,
             describe(sequence, selection),
-            tuple(_step(scored) for scored in steps),
+            found,
             sequence.allwise,
-            tuple(flags),
+            (*flags, *doubt.flags(found)),
         )
 
     @torch.inference_mode()
@@ -125,7 +135,8 @@ class Predictor:
         for j, i in enumerate(windows):
             unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
             voting = slice(None) if unseen is None else slice(unseen, unseen + 1)
-            scored[i] = Scored(n, bundle, members[voting, j].mean(0), members[voting, j], logits[voting, j])
+            mean = members[voting, j].mean(0)
+            scored[i] = Scored(n, bundle, mean, members[voting, j], logits[voting, j], unseen)
         return scored
 
     @torch.inference_mode()
@@ -203,7 +214,23 @@ def _why_none(selection: Selection) -> str:
     return "no detection can be used: " + ("; ".join(dict.fromkeys(selection.reasons.values())) or "there is none")
 
 
-def _step(scored: Scored) -> Step:
-    values = dict(zip(scored.bundle.classes_after(scored.n), scored.probabilities.double().tolist(), strict=True))
-    total = sum(values.values())
-    return Step(scored.n, scored.bundle.name, {name: value / total for name, value in values.items()})
+def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
+    """A step for a person: probabilities that sum to 1, and how far they are to be trusted."""
+    bundle, classes = scored.bundle, scored.bundle.classes_after(scored.n)
+    mean = scored.probabilities.double().numpy()
+    step = Step(scored.n, bundle.name, dict(zip(classes, (mean / mean.sum()).tolist(), strict=True)))
+    found = doubt.spread(scored.members.double().numpy())
+    if found is not None:
+        low, high = (dict(zip(classes, side.tolist(), strict=True)) for side in found)
+        step = replace(step, low=low, high=high)
+    kept = bundle.doubt.get(scored.n)
+    if kept is None:
+        return step
+    known = doubt.Doubt.from_dict(kept)
+    strange = doubt.strangeness(bundle.tempered(scored.logits, scored.n).numpy())
+    return replace(
+        step,
+        conformal=known.conformal(strange, coverage, scored.held_out),
+        coverage=coverage,
+        unlike=known.percentile(doubt.energy(scored.logits.numpy())),
+    )

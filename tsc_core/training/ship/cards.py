@@ -67,7 +67,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
 
 def _table(report: dict) -> list[str]:
     rows = [
-        "| n | objects | balanced accuracy [95 %] | accuracy | ECE | Brier | recall (objects) |",
+        "| n | objects | balanced accuracy [95 %] | accuracy | ECE [95 %] | Brier [95 %] | recall (objects) |",
         "|---|---|---|---|---|---|---|",
     ]
     for n, found in report["n"].items():
@@ -79,9 +79,44 @@ def _table(report: dict) -> list[str]:
         )
         rows.append(
             f"| {n} | {found['objects']} | {found['balanced_accuracy']:.3f} [{low:.3f}-{high:.3f}] "
-            f"| {found['accuracy']:.3f} | {found['ece']:.3f} | {found['brier']:.3f} | {recall} |"
+            f"| {found['accuracy']:.3f} | {_with_interval(found, 'ece')} | {_with_interval(found, 'brier')} "
+            f"| {recall} |"
         )
-    return [*rows, "", *_confusions(report)]
+    return [*rows, "", *_doubts(report), *_confusions(report)]
+
+
+def _doubts(report: dict) -> list[str]:
+    """Coverage of conformal sets, where the bundle gives them."""
+    rows = []
+    for n, found in report["n"].items():
+        if "conformal" in found:
+            sets, unlike = found["conformal"], found["unlike"]
+            covered = ", ".join(
+                f"{name} {v['value']:.2f} [{v['low']:.2f}-{v['high']:.2f}] ({v['n']})"
+                for name, v in sets["covered"].items()
+                if v["n"]
+            )
+            right = "-" if sets["right"]["value"] is None else f"{sets['right']['value']:.3f}"
+            rows.append(
+                f"| {n} | {covered} | {sets['size']:.2f} | {sets['decided']['value']:.3f} | {right} "
+                f"| {sets['empty']['value']:.3f} | {unlike['value']:.3f} |"
+            )
+    if not rows:
+        return []
+    asked = next(found["conformal"]["coverage"] for found in report["n"].values() if "conformal" in found)
+    return [
+        f"Conformal sets that are to hold the true class of {asked:.0%} of the objects of each class:",
+        "",
+        "| n | held it, by class [95 %] (objects) | mean size | one class | right where one class | none | unlike |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _with_interval(found: dict, name: str) -> str:
+    low, high = found[f"{name}_interval"]
+    return f"{found[name]:.3f} [{low:.3f}-{high:.3f}]"
 
 
 def _confusions(report: dict) -> list[str]:

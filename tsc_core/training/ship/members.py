@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tsc_core.alerts import Alert, AllWise, Example
 from tsc_core.bundle import Bundle
 from tsc_core.config import PreprocessConfig, RunConfig
+from tsc_core.inference.doubt import Doubt, energy, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.models import build_model
 from tsc_core.models.encoder import Encoder
@@ -133,6 +134,15 @@ def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
     return rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Logits (N, classes) of N real objects, each by the member `folds` (N,) that did not see it; labels (N,)."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+
+
 def train_bundle(
     config: RunConfig,
     material: Material,
@@ -141,7 +151,7 @@ def train_bundle(
     codes: Codes,
     card: dict,
 ) -> Bundle:
-    """All members of a bundle, with temperatures fitted on what each member did not see."""
+    """All members of a bundle, with temperatures and doubt fitted on what each member did not see."""
     trainer = Trainer(config, preprocessor, encoder, codes)
     members = []
     for fold in range(FOLDS):
@@ -151,21 +161,34 @@ def train_bundle(
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
     folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
     bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
-    return replace(bundle, temperatures=temperatures(bundle, material))
+    held = held_out(bundle, material)
+    bundle = replace(bundle, temperatures={n: temperature(bundle, n, rows) for n, rows in held.items()})
+    return replace(bundle, doubt={n: fit_doubt(bundle, n, rows).to_dict() for n, rows in held.items()})
 
 
-def temperatures(bundle: Bundle, material: Material) -> dict[int, float]:
-    """For each n, the divisor of the held-out logits on real objects that makes their log loss least."""
-    scored = defaultdict(list)
+def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
+    """For each n, the logits of real objects by the member that did not see them; no n with fewer than 20 objects."""
+    scored, predictor = defaultdict(list), Predictor([bundle])
     for item in material.real:
+        if item.sequence.oid not in bundle.folds:
+            continue
         selection = select_alerts(item.sequence, "last")
-        for step in Predictor([bundle]).score([(selection, item.sequence)], held_out=True)[0]:
-            classes = bundle.classes_after(step.n)
-            if item.label in classes:
-                kept = [bundle.classes.index(name) for name in classes]
-                scored[step.n].append((step.logits[0, kept].numpy(), classes.index(item.label)))
-    return {
-        n: fit_temperature(np.stack([logits for logits, _ in rows]), np.array([label for _, label in rows]))
-        for n, rows in scored.items()
-        if len(rows) >= 20
-    }
+        for step in predictor.score([(selection, item.sequence)], held_out=True)[0]:
+            if item.label in bundle.classes_after(step.n):
+                label = bundle.classes_after(step.n).index(item.label)
+                scored[step.n].append((step.logits[0].numpy(), label, step.held_out))
+    rows = {n: tuple(map(np.array, zip(*found, strict=True))) for n, found in scored.items() if len(found) >= 20}
+    return {n: HeldOut(*columns) for n, columns in rows.items()}
+
+
+def temperature(bundle: Bundle, n: int, held: HeldOut) -> float:
+    """The divisor of the held-out logits on real objects that makes their log loss least."""
+    kept = [bundle.classes.index(name) for name in bundle.classes_after(n)]
+    return fit_temperature(held.logits[:, kept], held.labels)
+
+
+def fit_doubt(bundle: Bundle, n: int, held: HeldOut) -> Doubt:
+    """What conformal sets and the flag "unlike the training data" need to know of held-out objects."""
+    strange = strangeness(bundle.tempered(torch.from_numpy(held.logits), n).numpy())
+    energies = np.array([energy(row) for row in held.logits[:, None]])
+    return Doubt.fit(bundle.classes_after(n), strange, energies, held.labels, held.folds, len(bundle.members))
