@@ -77,7 +77,7 @@ def side_by_side(oids: list[str], batch: dict) -> None:
     for column, oid in zip(st.columns(len(oids)), oids, strict=True):
         sequence = desk().sequence(batch["source"], oid)
         selection = select_alerts(sequence, batch["window"])
-        verdict = desk().verdict(batch["source"], sequence, batch["window"])
+        prediction = desk().prediction(batch["source"], sequence, batch["window"])
         with column:
             st.markdown(f"**{oid}**")
             if sequence.alerts:
@@ -85,8 +85,8 @@ def side_by_side(oids: list[str], batch: dict) -> None:
                 tile = tiles(sequence, selection.reasons, [place])[0]
                 st.image(tile.png, width=126, alt=tile.alt)
                 st.caption(plain_markdown(tile.caption))
-            if verdict.prediction.steps:
-                st.plotly_chart(progression(verdict.prediction.steps, bands=verdict.bands), key=f"beside {oid}")
+            if prediction.steps:
+                st.plotly_chart(progression(prediction.steps), key=f"beside {oid}")
             if batch["spec"] != "upload":
                 query = {"source": batch["spec"], "oid": oid, "window": batch["window"]}
                 st.page_link("pages/explorer.py", label="Open in the explorer", query_params=query)

@@ -3,18 +3,19 @@
 import pandas as pd
 import streamlit as st
 
-from tsc_core.alerts import CHANNELS, Alert, AlertSequence
-from tsc_core.display.desk import LIVE, Verdict, desk
+from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Prediction, Step
+from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.elsewhere import Progress, not_asked, references, with_stamps
-from tsc_core.display.exports import detections_csv, probabilities_csv, snippet, stamp_fits, stamps_zip
+from tsc_core.display.exports import snippet
+from tsc_core.display.files import files
 from tsc_core.display.frame import framed
-from tsc_core.display.links import aladin_page, broker_links, position
+from tsc_core.display.links import aladin_page, broker_links, facts, position
 from tsc_core.display.photometry import TIME_AXES, light_curve
 from tsc_core.display.progression import Reference, progression
-from tsc_core.display.report import report_page
-from tsc_core.display.stamps import STRETCHES, draw_stamp, draw_tile, pixel_limits
-from tsc_core.display.strip import first_place, shown_places, tiles
+from tsc_core.display.stamps import STRETCHES, draw_stamp, pixel_limits
+from tsc_core.display.strip import first_place, legend, shown_places, tiles
 from tsc_core.display.text import percent, plain_markdown, utc_text
+from tsc_core.inference.doubt import abstention
 from tsc_core.preprocessing.quality import WINDOWS, select_alerts
 from tsc_core.sources import Source, SourceError
 from tsc_core.sources.packets import PacketSource
@@ -132,13 +133,7 @@ def headline(sequence: AlertSequence, used: int) -> st.delta_generator.DeltaGene
         st.badge(f"{len(sequence.alerts)} detections, {used} used", color="gray")
         if sequence.label:
             st.badge(f"true class {plain_markdown(sequence.label, 20)}", color="gray")
-    where = position(sequence)
-    words = [f"RA {where[0]:.5f}°, Dec {where[1]:+.5f}°"] if where else []
-    if sequence.allwise:
-        words.append(f"AllWISE W1−W2 {sequence.allwise.colours[0]:.2f}")
-    elif sequence.allwise_asked:
-        words.append("no AllWISE match")
-    head.caption(" · ".join(words))
+    head.caption(facts(sequence))
     for flag in sequence.flags[:MOST_FLAGS]:
         st.caption(f":material/flag: {plain_markdown(flag)}")
     if len(sequence.flags) > MOST_FLAGS:
@@ -186,11 +181,7 @@ def strip(sequence: AlertSequence, selection: object, chosen: int, stretch: str,
                 st.caption(plain_markdown(tile.caption))
                 if tile.reason:
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
-    legend = "Science above template" + (" above difference" if "difference" in show else "")
-    legend += ", north up, east left, yellow bar 10″, purple: no data. Greyed: not used."
-    if len(places) < len(sequence.alerts):
-        legend += f" {len(places)} of {len(sequence.alerts)} detections shown; the others have no stamps."
-    st.caption(legend)
+    st.caption(legend(sequence, places, channels))
 
 
 def remaining_stamps(source: Source, sequence: AlertSequence) -> None:
@@ -259,31 +250,25 @@ def links(sequence: AlertSequence) -> None:
         st.iframe(aladin_page(*where), height=410)
 
 
-def downloads(sequence: AlertSequence, verdict: Verdict, alert: Alert, others: list[Reference]) -> None:
-    """Files to take along; the large ones are made when asked for."""
-    oid, prediction = sequence.oid, verdict.prediction
-    with st.container(horizontal=True):
-        st.download_button("Detections (CSV)", detections_csv(sequence, prediction), f"{oid}_detections.csv")
-        st.download_button("Probabilities (CSV)", probabilities_csv(prediction), f"{oid}_probabilities.csv")
-        if any(alert.has_stamps for alert in sequence.alerts):
-            st.download_button("All stamps (FITS)", lambda: stamps_zip(sequence), f"{oid}_stamps.zip")
-        if alert.stamps is not None:
-            fits = stamp_fits(alert, "science")
-            st.download_button("Science stamp (FITS)", fits, f"{alert.candid}_science.fits.gz")
-            picture = draw_tile(alert, CHANNELS, state.stretch, scale=ZOOM_SCALE)
-            st.download_button("Stamps (PNG)", picture, f"{alert.candid}.png")
-        page = lambda: report_page(sequence, verdict, state.window, others)  # noqa: E731
-        st.download_button("Report (HTML)", page, f"{oid}.html")
-
-
-def classified(source: Source, sequence: AlertSequence, window: str) -> Verdict:
+def classified(source: Source, sequence: AlertSequence, window: str) -> Prediction:
     """What the models say; the page ends here where they cannot be used."""
     try:
         with st.spinner("Classifying …" if desk().ready else "Loading the models …"):
-            return desk().verdict(source, sequence, window)
+            return desk().prediction(source, sequence, window)
     except BROKEN as error:
         st.error(f"The models cannot be used: {plain_markdown(error)}")
         st.stop()
+
+
+def verdict(place: st.delta_generator.DeltaGenerator, last: Step) -> None:
+    """The class after the last step, and whether it should be named at all."""
+    best = max(last.probabilities, key=last.probabilities.get)
+    title = f"after {last.n} detection{'s' * (last.n > 1)}"
+    doubts = abstention(last)
+    place.metric(
+        title, f"{best} {percent(last.probabilities[best])}", doubts and f"abstains: {doubts}", delta_color="off",
+        delta_arrow="off", help=f"Classes that cannot be ruled out at {last.coverage:.0%}." if last.coverage else None,
+    )  # fmt: skip
 
 
 def alerce_says(oid: str) -> list[Reference]:
@@ -317,15 +302,15 @@ with st.sidebar:
         help="The demo archive, ALeRCE live, or packets you upload. Or type the path of ZTF alert packets: "
         "an Avro file, a folder, a tar or tar.gz.",
     )  # fmt: skip
-    files = st.file_uploader("Alert packets", accept_multiple_files=True) if spec == "upload" else []
+    packets = st.file_uploader("Alert packets", accept_multiple_files=True) if spec == "upload" else []
     box = st.container()
     window = st.segmented_control(
         "Detections used", WINDOWS, default="first", key="window", bind="query-params", required=True,
         help="The first five, as in the paper, or the last five, which follow what the object does now.",
     )  # fmt: skip
-if files and [file.file_id for file in files] != state.get("upload_ids"):
-    state.upload_ids = [file.file_id for file in files]
-    state.upload = PacketSource.from_uploads([(file.name, file.getvalue()) for file in files], files[0].name)
+if packets and [file.file_id for file in packets] != state.get("upload_ids"):
+    state.upload_ids = [file.file_id for file in packets]
+    state.upload = PacketSource.from_uploads([(file.name, file.getvalue()) for file in packets], packets[0].name)
     state.oid = ""
 if spec == "upload" and "upload" not in state:
     st.info("Upload ZTF alert packets: Avro files, or a tar or tar.gz of them.", icon=":material/upload:")
@@ -384,29 +369,26 @@ with slot.container():
     with probabilities_place:  # last, for the models and ALeRCE may be waited for
         chart = st.empty()
         with chart:
-            verdict = classified(source, sequence, window)
-        prediction = verdict.prediction
+            prediction = classified(source, sequence, window)
         others = []
         if prediction.steps:
             caption = st.caption("Below each number: the bundle that served it. Bars: how far its members differ.")
             others = alerce_says(oid)
             chart.plotly_chart(
-                progression(prediction.steps, bands=verdict.bands, references=others),
+                progression(prediction.steps, references=others),
                 key="progression", alt="Probability of each class against number of detections",
             )  # fmt: skip
         else:
             verdict_place.empty()
             chart.info("No model could be used on this object; the notes say why.")
     if prediction.steps:
-        last = prediction.steps[-1]
-        best = max(last.probabilities, key=last.probabilities.get)
-        title = f"after {last.n} detection{'s' * (last.n > 1)}"
-        verdict_place.metric(title, f"{best} {percent(last.probabilities[best])}")
+        verdict(verdict_place, prediction.steps[-1])
     for flag in prediction.flags:
         if flag not in sequence.flags:
             notes_place.warning(plain_markdown(flag))
-    with downloads_tab:
-        downloads(sequence, verdict, alert, others)
+    with downloads_tab, st.container(horizontal=True):
+        for label, make, name in files(sequence, prediction, alert, stretch, window, others):
+            st.download_button(label, make, name, on_click="ignore")
     if source.name == LIVE:
         st.button("Ask every service again", icon=":material/refresh:", on_click=ask_anew, args=[source, oid])
 

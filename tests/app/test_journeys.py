@@ -123,7 +123,9 @@ def test_a_click_on_a_cell_leads_to_its_objects_and_to_the_explorer(app, page):
 def live(tmp_path):
     """The app and a loopback ALeRCE that it asks, at first with a broken list of detections."""
     archive = write_archive(tmp_path / "night.tar.gz", make_object(REAL_FORM))
-    with LoopbackServer(PacketSource(archive), Faults(rules=[Fault("/(detections|lightcurve)", "status:500")])) as server:
+    with LoopbackServer(
+        PacketSource(archive), Faults(rules=[Fault("/(detections|lightcurve)", "status:500")])
+    ) as server:
         environment = server.write_config(tmp_path / "alerce.json")
         with served(tmp_path, **environment) as address:
             yield address, server
@@ -151,7 +153,7 @@ def test_a_list_of_fifty_ids_is_classified_and_exported(app, page, tmp_path):
     archive = write_archive(tmp_path / "fifty.tar.gz", packets)
     page.goto(f"{app}/batch")
     title(page, "Lists of objects")
-    source = page.get_by_label("Source")
+    source = page.get_by_role("combobox", name="Source")
     source.fill(str(archive))
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Take 50 objects of this source").click()

@@ -10,7 +10,6 @@ import pytest
 from astropy.io import fits
 
 from tsc_core.alerts import Alert, AlertSequence, Detection, Prediction, Stamps, Step
-from tsc_core.display.desk import Verdict
 from tsc_core.display.exports import csv_text, detections_csv, probabilities_csv, snippet, stamp_fits, stamps_zip
 from tsc_core.display.report import report_page
 from tsc_core.display.strip import first_place, shown_places, tiles
@@ -59,7 +58,7 @@ def test_stamps_as_fits_keep_pixels_and_orientation():
 
 
 def test_the_report_is_one_page_and_escapes_what_came_from_elsewhere():
-    page = report_page(SEQUENCE, Verdict(PREDICTION, {1: {"SN": (0.7, 0.8)}}), "first")
+    page = report_page(SEQUENCE, PREDICTION, "first")
     assert HOSTILE not in page
     assert "&lt;script&gt;alert" in page
     assert "0.750" in page

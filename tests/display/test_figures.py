@@ -73,10 +73,10 @@ def test_the_services_own_corrected_magnitude_wins():
 
 
 def test_progression_draws_a_line_per_class_with_bands_and_labelled_references():
-    steps = [Step(1, "stamp", {"AGN": 0.5, "SN": 0.3, "bogus": 0.2}), Step(2, "temporal_2", {"AGN": 0.6, "SN": 0.4})]
-    bands = {1: {"SN": (0.2, 0.5)}, 2: {"SN": (0.4, 0.4)}}
+    first = Step(1, "stamp", {"AGN": 0.5, "SN": 0.3, "bogus": 0.2}, low={"SN": 0.2}, high={"SN": 0.5})
+    steps = [first, Step(2, "temporal_2", {"AGN": 0.6, "SN": 0.4})]
     others = [Reference("lc <b>1.0</b>", {"SN": 0.9, "RRL": 0.1})]
-    figure = progression(steps, bands=bands, references=others)
+    figure = progression(steps, references=others)
     (supernova,) = [trace for trace in figure.data if trace.name == "SN" and trace.mode == "lines+markers"]
     assert list(supernova.y) == [0.3, 0.4]
     assert list(supernova.error_y.array) == pytest.approx([0.2, 0.0])

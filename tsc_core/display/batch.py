@@ -37,7 +37,7 @@ def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> It
                 if isinstance(found, str):
                     yield failed(oid, source.name, found)
                 else:
-                    yield as_json(desk.verdict(source, found, window).prediction)
+                    yield as_json(desk.prediction(source, found, window))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -16,7 +15,6 @@ from tsc_core.alerts import AlertSequence, Prediction
 from tsc_core.sources import Source, open_source
 
 if TYPE_CHECKING:
-    from tsc_core.display.progression import Band
     from tsc_core.inference.predictor import Predictor
     from tsc_core.preprocessing.quality import Window
 
@@ -67,21 +65,13 @@ class Recent:
         return found if found and time.monotonic() - found[0] < self.seconds else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
-    """A prediction, and how far the members of its bundles differ: {n: {class: (lowest, highest)}}."""
-
-    prediction: Prediction
-    bands: Mapping[int, Band]
-
-
 class Desk:
     """Shared by all sessions; what it hands out is immutable, so one session cannot change another's object."""
 
     def __init__(self) -> None:
         self._sources = Recent(KEPT_SOURCES)
         self._objects: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
-        self._verdicts: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
+        self._predictions: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._answers = Recent(4 * KEPT_OBJECTS, LIVE_SECONDS)
@@ -111,7 +101,11 @@ class Desk:
         """The predictor over the bundles that ship, loaded once."""
         with self._loading:
             if self._predictor is None:
+                import torch
+
                 from tsc_core.inference.predictor import Predictor
+
+                torch.set_num_threads(1)  # sessions share the cores: threads that wait for each other cost tenfold
 
                 self._predictor = Predictor.shipped()
         return self._predictor
@@ -149,23 +143,12 @@ class Desk:
         """Ask for an object anew next time."""
         self._kept(self._objects, source).drop(oid)
 
-    def verdict(self, source: Source, sequence: AlertSequence, window: Window = "first") -> Verdict:
+    def prediction(self, source: Source, sequence: AlertSequence, window: Window = "first") -> Prediction:
         """What the models say of a sequence, computed once."""
         key = (sequence.oid, id(sequence), window)
-        kept = self._kept(self._verdicts, source).get(key, lambda: (sequence, self._judge(sequence, window)))
-        return kept[1]  # the sequence is kept too, so that its id() stays its own
-
-    def _judge(self, sequence: AlertSequence, window: Window) -> Verdict:
-        from tsc_core.preprocessing import select_alerts
-
-        predictor = self.predictor()
-        prediction = predictor.predict(sequence, window)
-        scored = predictor.score([(select_alerts(sequence, window), sequence)])[0]
-        bands = {}
-        for step in scored:
-            low, high = step.members.min(0).values.tolist(), step.members.max(0).values.tolist()
-            bands[step.n] = dict(zip(step.bundle.classes_after(step.n), zip(low, high, strict=True), strict=True))
-        return Verdict(prediction, bands)
+        kept = self._kept(self._predictions, source)
+        return kept.get(key, lambda: (sequence, self.predictor().predict(sequence, window)))[1]
+        # the sequence is kept too, so that its id() stays its own
 
     def _kept(self, group: WeakKeyDictionary[Source, Recent], source: Source) -> Recent:
         with self._lock:

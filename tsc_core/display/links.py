@@ -19,6 +19,18 @@ def position(sequence: AlertSequence) -> tuple[float, float] | None:
     return ra % 360.0, sum(dec for _, dec in known) / len(known)
 
 
+def facts(sequence: AlertSequence) -> str:
+    """Position and infrared colour in words, "" where nothing is known."""
+    place, words = position(sequence), []
+    if place:
+        words.append(f"RA {place[0]:.5f}°, Dec {place[1]:+.5f}°")
+    if sequence.allwise:
+        words.append(f"AllWISE W1−W2 {sequence.allwise.colours[0]:.2f}")
+    elif sequence.allwise_asked:
+        words.append("no AllWISE match")
+    return " · ".join(words)
+
+
 def broker_links(sequence: AlertSequence) -> dict[str, str]:
     """Name of a site to the address of this object there; empty for a simulated object, which is nowhere in the sky."""
     oid = check_oid(sequence.oid)

@@ -14,8 +14,6 @@ from tsc_core.survey import CLASSES
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Band = Mapping[str, tuple[float, float]]
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -28,7 +26,6 @@ class Reference:
 def progression(
     steps: Sequence[Step],
     *,
-    bands: Mapping[int, Band] | None = None,
     references: Sequence[Reference] = (),
     selected: int | None = None,
 ) -> go.Figure:
@@ -37,9 +34,7 @@ def progression(
     Parameters
     ----------
     steps : sequence of Step
-        Ours, one for each n; the bundle's name stands below n.
-    bands : mapping of n to {class: (low, high)}
-        The uncertainty of each probability, drawn as a bar and a shade.
+        Ours, one for each n; the bundle's name stands below n, what its members span is a bar and a shade.
     references : sequence of Reference
         Other classifiers; only classes that we have too are drawn.
     selected : int or None
@@ -50,7 +45,7 @@ def progression(
     figure = go.Figure()
     names = [name for name in CLASSES if any(name in step.probabilities for step in steps)]
     for name in names:
-        figure.add_traces(_class_traces(name, [step for step in steps if name in step.probabilities], bands or {}))
+        figure.add_traces(_class_traces(name, [step for step in steps if name in step.probabilities]))
     for reference in references:
         figure.add_traces(_reference_traces(reference, names))
     if selected is not None:
@@ -72,12 +67,13 @@ def progression(
     return figure
 
 
-def _class_traces(name: str, steps: Sequence[Step], bands: Mapping[int, Band]) -> list[go.Scatter]:
+def _class_traces(name: str, steps: Sequence[Step]) -> list[go.Scatter]:
     import plotly.graph_objects as go
 
     style, x, y = class_style(name), [step.n for step in steps], [step.probabilities[name] for step in steps]
-    edges = [bands.get(step.n, {}).get(name, (p, p)) for step, p in zip(steps, y, strict=True)]
-    low, high = [edge[0] for edge in edges], [edge[1] for edge in edges]
+    low = [min(p, (step.low or {}).get(name, p)) for step, p in zip(steps, y, strict=True)]
+    high = [max(p, (step.high or {}).get(name, p)) for step, p in zip(steps, y, strict=True)]
+    spread = any(h > lo for lo, h in zip(low, high, strict=True))
     line = go.Scatter(
         x=x,
         y=y,
@@ -94,10 +90,10 @@ def _class_traces(name: str, steps: Sequence[Step], bands: Mapping[int, Band]) -
             "arrayminus": [p - lo for lo, p in zip(low, y, strict=True)],
             "thickness": 1.2,
             "width": 3,
-            "visible": any(h > lo for lo, h in edges),
+            "visible": spread,
         },
     )
-    if len(x) < 2 or not any(h > lo for lo, h in edges):
+    if len(x) < 2 or not spread:
         return [line]
     shade = go.Scatter(
         x=[*x, *reversed(x)],

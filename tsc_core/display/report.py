@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import tsc_core
-from tsc_core.alerts import CHANNELS, AlertSequence
-from tsc_core.display.desk import Verdict
+from tsc_core.alerts import CHANNELS, AlertSequence, Prediction
 from tsc_core.display.links import broker_links, position
 from tsc_core.display.photometry import light_curve
 from tsc_core.display.progression import Reference, progression
@@ -22,20 +21,21 @@ td{text-align:right}th{text-align:left}.strip{display:flex;flex-wrap:wrap;gap:1r
 figure{margin:0;width:126px;font-size:12px}img{width:126px;image-rendering:pixelated}.quiet{color:#5b6773}"""
 
 
-def report_page(sequence: AlertSequence, verdict: Verdict, window: str, references: Sequence[Reference] = ()) -> str:
+def report_page(
+    sequence: AlertSequence, prediction: Prediction, window: str, references: Sequence[Reference] = ()
+) -> str:
     """The page as text. All that came from a packet or a server is escaped; the figures carry their own script."""
-    prediction = verdict.prediction
     reasons = {seen.candid: seen.reason or "" for seen in prediction.detections if not seen.used}
     used = [seen.candid for seen in prediction.detections if seen.used]
     drawn = tiles(sequence, reasons, shown_places(sequence, 0, used, history=False), channels=CHANNELS)
     curve = light_curve(sequence, used=used).to_html(full_html=False, include_plotlyjs=True)
-    figure = progression(prediction.steps, bands=verdict.bands, references=references)
+    figure = progression(prediction.steps, references=references)
     story = figure.to_html(full_html=False, include_plotlyjs=False)
     parts = [
         f"<h1>{html.escape(sequence.oid)}</h1>",
         f"<p class=quiet>{html.escape(_where(sequence))}</p>",
         *(f"<p>Note: {html.escape(flag)}</p>" for flag in prediction.flags),
-        f"<h2>Class probabilities ({html.escape(window)} detections)</h2>{_table(verdict)}{story}",
+        f"<h2>Class probabilities ({html.escape(window)} detections)</h2>{_table(prediction)}{story}",
         f"<h2>Light curve</h2>{curve}<h2>Stamps</h2><div class=strip>{''.join(map(_figure, drawn))}</div>",
         "<p class=quiet>Science, template, difference from top to bottom; north up, east left; bar 10 arcsec.</p>",
         f"<h2>Elsewhere</h2><p>{_links(sequence)}</p>",
@@ -53,8 +53,8 @@ def _where(sequence: AlertSequence) -> str:
     return f"{made}{text}{len(sequence.alerts)} detections from {sequence.source}"
 
 
-def _table(verdict: Verdict) -> str:
-    steps = verdict.prediction.steps
+def _table(prediction: Prediction) -> str:
+    steps = prediction.steps
     names = [name for name in CLASSES if any(name in step.probabilities for step in steps)]
     head = "".join(f"<th>{name}</th>" for name in ("n", "bundle", *names))
     rows = []

@@ -110,3 +110,12 @@ def caption(alert: Alert, start: float) -> str:
 def _alt(alert: Alert, place: int, channels: Sequence[str], reason: str | None) -> str:
     what = " and ".join(channels) + " stamps" if alert.has_stamps else "no stamps"
     return f"Detection {place + 1}: {what}" + (f"; not used: {reason}" if reason else "")
+
+
+def legend(sequence: AlertSequence, places: Sequence[int], channels: Sequence[str]) -> str:
+    """What the strip shows, in words."""
+    words = " above ".join(channels).capitalize()
+    words += ", north up, east left, yellow bar 10″, purple: no data. Greyed: not used."
+    if len(places) < len(sequence.alerts):
+        words += f" {len(places)} of {len(sequence.alerts)} detections shown; the others have no stamps."
+    return words
