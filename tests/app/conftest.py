@@ -27,7 +27,7 @@ def free_port():
 
 @contextmanager
 def served(folder, **environment):
-    """The app in a process of its own; yields its address."""
+    """The app in a process of its own; yields its address and the process."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     command += ["--server.headless", "true", "--server.address", "127.0.0.1"]
@@ -42,7 +42,7 @@ def served(folder, **environment):
                     break
                 except OSError:
                     time.sleep(0.25)
-            yield address
+            yield address, server
         finally:
             server.terminate()
             server.wait(20)
@@ -50,7 +50,7 @@ def served(folder, **environment):
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("app")) as address:
+    with served(tmp_path_factory.mktemp("app")) as (address, _):
         yield address
 
 

@@ -127,7 +127,7 @@ def live(tmp_path):
         PacketSource(archive), Faults(rules=[Fault("/(detections|lightcurve)", "status:500")])
     ) as server:
         environment = server.write_config(tmp_path / "alerce.json")
-        with served(tmp_path, **environment) as address:
+        with served(tmp_path, **environment) as (address, _):
             yield address, server
 
 

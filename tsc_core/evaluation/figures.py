@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ def reliability_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> g
                 "width": 2,
             },
             mode="lines+markers",
-            name=name,
+            name=html.escape(name),
             line={"color": style.colour},
             marker={"symbol": style.marker, "size": 8},
             customdata=[[b["n"]] for b in bins],
@@ -157,7 +158,7 @@ def curves_figure(
                 showlegend=False, hoverinfo="skip",
             )  # fmt: skip
         figure.add_scatter(
-            x=steps, y=smooth, mode="lines", name=name, legendgroup=name,
+            x=steps, y=smooth, mode="lines", name=html.escape(name), legendgroup=name,
             line={"color": colour, "width": 2, "dash": dash}, hovertemplate="%{y:.4f}",
         )  # fmt: skip
         at = (best or {}).get(name)
@@ -180,7 +181,7 @@ def parameter_figure(
 
     figure = go.Figure(
         go.Scatter(
-            x=list(values), y=list(metrics), mode="markers", text=list(names),
+            x=list(values), y=list(metrics), mode="markers", text=[html.escape(name) for name in names],
             marker={"size": 10, "color": OTHERS[0], "opacity": 0.7},
             hovertemplate="%{text}<br>%{x}: %{y:.4f}<extra></extra>",
         )

@@ -1,0 +1,157 @@
+"""How quick the app is, in a real browser: ``python benchmarks/app.py [--people 10] [--switches 5] [--out app.json]``.
+
+Prints JSON: seconds from opening an address to the page's first content (cold server, then warm), seconds of an object
+switch with a warm cache, milliseconds per stamp, seconds to open 300 runs, and what happens when several people use
+one server at once: errors, objects mixed up, and the server's memory before and after.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.app.conftest import ARGS, CHROMIUM, served
+from tests.app.made_runs import make_folder
+from tsc_core.display.stamps import draw_stamp
+from tsc_core.sources.demo import demo_source
+
+CONTENT = "[data-testid=stMain] :is(h1, h3)"
+DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
+PAGES = {
+    "explorer": "",
+    "lists": "batch",
+    "runs": "runs",
+    "confusion": "confusion",
+    "models": "models",
+    "about": "about",
+}
+
+
+def first_content(page: Page, address: str) -> float:
+    """Seconds from the request to the first heading of the page's own."""
+    started = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(CONTENT)
+    return time.perf_counter() - started
+
+
+def switches(page: Page, address: str, oids: list[str]) -> list[float]:
+    """Seconds from entering an id to the new object's heading, stamps and verdict; every object seen once before."""
+    times = []
+    page.goto(f"{address}/?oid={oids[0]}")
+    for warm in (False, True):
+        for oid in (*oids[1:], oids[0]):
+            box = page.get_by_label("Object id", exact=True)
+            box.fill(oid)
+            started = time.perf_counter()
+            box.press("Enter")
+            page.get_by_role("heading", name=oid, exact=True).wait_for()
+            page.locator("[data-testid=stMetricLabel]", has_text="after").wait_for()
+            page.wait_for_selector(DONE, state="attached")
+            times += [time.perf_counter() - started] if warm else []
+    return times
+
+
+def stamp_ms() -> float:
+    """Milliseconds to draw one stamp, median over the demo archive."""
+    source, times = demo_source(), []
+    for alert in [a for oid in source.oids()[:10] for a in source.fetch(oid).alerts if a.stamps is not None]:
+        started = time.perf_counter()
+        draw_stamp(alert.stamps.science)
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def person(address: str, oids: list[str], faults: list[str], start: threading.Barrier) -> None:
+    """One browser of its own that looks at its own objects and notes whatever is not as it should be."""
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+            page = browser.new_page()
+            page.set_default_timeout(120_000)
+            page.goto(address)
+            start.wait(120)
+            for oid in oids:
+                box = page.get_by_label("Object id", exact=True)
+                box.fill(oid)
+                box.press("Enter")
+                page.get_by_role("heading", name=oid, exact=True).wait_for()
+                page.wait_for_selector(DONE, state="attached")
+                shown = page.locator("[data-testid=stMain] h3").all_inner_texts()
+                if shown[:1] != [oid]:
+                    faults.append(f"asked for {oid}, shown {shown}")
+                if page.locator("[data-testid=stException]").count():
+                    faults.append(f"{oid}: an exception on the page")
+            browser.close()
+    except Exception as error:  # whatever it is, it is this person's trouble and is reported
+        faults.append(f"{type(error).__name__}: {str(error)[:200]}")
+
+
+def memory_mb(server: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{server}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def crowd(address: str, server: int, people: int, rounds: int) -> dict:
+    """Several people at once, each stepping through objects of their own."""
+    oids, faults, start = list(demo_source().oids()), [], threading.Barrier(people)
+    before, started = memory_mb(server), time.perf_counter()
+    views = [[oids[(3 * i + k) % len(oids)] for k in range(rounds)] for i in range(people)]
+    threads = [threading.Thread(target=person, args=(address, own, faults, start)) for own in views]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "people": people,
+        "switches": people * rounds,
+        "seconds": round(time.perf_counter() - started, 1),
+        "faults": faults,
+        "memory_mb": {"before": round(before), "after": round(memory_mb(server))},
+    }
+
+
+def measure(people: int, rounds: int) -> dict:
+    """All of it."""
+    found: dict = {"stamp_ms": round(stamp_ms(), 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        make_folder(Path(folder) / "runs")
+        with served(Path(folder)) as (address, process):
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+                page = browser.new_page(viewport={"width": 1280, "height": 1000})
+                page.set_default_timeout(120_000)
+                cold = {"cold": first_content(page, address)}
+                warm = {name: first_content(page, f"{address}/{at}") for name, at in PAGES.items()}
+                found["first_content_s"] = {name: round(value, 2) for name, value in (cold | warm).items()}
+                found["runs_300_s"] = round(first_content(page, f"{address}/runs?folder={folder}/runs"), 2)
+                times = switches(page, address, list(demo_source().oids())[:6])
+                found["object_switch_s"] = {"median": round(statistics.median(times), 2), "worst": round(max(times), 2)}
+                browser.close()
+            found["crowd"] = crowd(address, process.pid, people, rounds) if people else None
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--switches", type=int, default=5, help="objects that each person looks at")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    if not CHROMIUM:
+        sys.exit("no chromium on this machine: nothing can be measured")
+    text = json.dumps(measure(args.people, args.switches), indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
