@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tsc_core.alerts import Alert, AllWise, Example
 from tsc_core.bundle import Bundle
 from tsc_core.config import PreprocessConfig, RunConfig
-from tsc_core.inference.doubt import Doubt, energy, strangeness
+from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.models import build_model
 from tsc_core.models.encoder import Encoder
@@ -28,7 +28,7 @@ from tsc_core.training.ship.material import FOLDS, Known, Material, views
 from tsc_core.training.trainer import train
 
 REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
-JITTERED = 2  # jittered codes kept of each stamp
+JITTERED = 1  # jittered codes kept of each stamp
 ENCODE_AT_ONCE = 64
 Codes = dict[str, Tensor]
 Window = tuple[tuple[Alert, ...], AllWise | None, int]  # alerts, cross-match, class index
@@ -98,12 +98,16 @@ class Trainer:
         example = self.preprocessor(tuple(replace(alert, stamps=None) for alert in alerts), allwise, label)
         return replace(example, stamps=example.stamps[:, :, :0, :0])
 
-    def member(self, training: Sequence[Known], validation: Sequence[Known], seed: int) -> nn.Module:
-        """One network on simulated and real objects weighted by origin; validation is looked at, not chosen by."""
+    def member(self, training: Sequence[Known], seed: int) -> nn.Module:
+        """One network on simulated and real objects weighted by origin.
+
+        It trains for a fixed number of steps: the one validation, on simulated objects it trains on, chooses nothing.
+        """
         config = replace(self.config, training=replace(self.config.training, seed=seed))
         windows = self.windows(training)
         rows = _balanced(windows, [item.is_real for item in training if item.label in config.model.classes])
-        shown = [w[0] for w in self.windows(validation) if w]
+        made = [item for item in training if not item.is_real]
+        shown = [found[0] for found in self.windows(made or training) if found]
         torch.manual_seed(seed)
         network = build_model(config.model, config.preprocess)
         if self.encoder is not None:
@@ -136,11 +140,16 @@ def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Logits (N, classes) of N real objects, each by the member `folds` (N,) that did not see it; labels (N,)."""
+    """Logits (N, M, classes) of N real objects, labels (N,), and the member `folds` (N,) that did not see each."""
 
     logits: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """Logits (N, classes) by the member that did not see the object."""
+        return self.logits[np.arange(len(self.folds)), self.folds]
 
 
 def train_bundle(
@@ -156,8 +165,7 @@ def train_bundle(
     members = []
     for fold in range(FOLDS):
         training = [k for k in material.real if material.folds[k.sequence.oid] != fold]
-        held = [k for k in material.real if material.folds[k.sequence.oid] == fold]
-        members.append(trainer.member([*material.simulated, *training], held, config.training.seed + fold))
+        members.append(trainer.member([*material.simulated, *training], config.training.seed + fold))
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
     folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
     bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
@@ -167,16 +175,16 @@ def train_bundle(
 
 
 def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
-    """For each n, the logits of real objects by the member that did not see them; no n with fewer than 20 objects."""
+    """For each n, the logits of the real objects of the folds; no n with fewer than 20 objects."""
     scored, predictor = defaultdict(list), Predictor([bundle])
     for item in material.real:
         if item.sequence.oid not in bundle.folds:
             continue
         selection = select_alerts(item.sequence, "last")
-        for step in predictor.score([(selection, item.sequence)], held_out=True)[0]:
+        for step in predictor.score([(selection, item.sequence)])[0]:
             if item.label in bundle.classes_after(step.n):
                 label = bundle.classes_after(step.n).index(item.label)
-                scored[step.n].append((step.logits[0].numpy(), label, step.held_out))
+                scored[step.n].append((step.logits.numpy(), label, bundle.folds[item.sequence.oid]))
     rows = {n: tuple(map(np.array, zip(*found, strict=True))) for n, found in scored.items() if len(found) >= 20}
     return {n: HeldOut(*columns) for n, columns in rows.items()}
 
@@ -184,11 +192,10 @@ def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
 def temperature(bundle: Bundle, n: int, held: HeldOut) -> float:
     """The divisor of the held-out logits on real objects that makes their log loss least."""
     kept = [bundle.classes.index(name) for name in bundle.classes_after(n)]
-    return fit_temperature(held.logits[:, kept], held.labels)
+    return fit_temperature(held.unseen[:, kept], held.labels)
 
 
 def fit_doubt(bundle: Bundle, n: int, held: HeldOut) -> Doubt:
     """What conformal sets and the flag "unlike the training data" need to know of held-out objects."""
-    strange = strangeness(bundle.tempered(torch.from_numpy(held.logits), n).numpy())
-    energies = np.array([energy(row) for row in held.logits[:, None]])
-    return Doubt.fit(bundle.classes_after(n), strange, energies, held.labels, held.folds, len(bundle.members))
+    strange = strangeness(bundle.tempered(torch.from_numpy(held.unseen), n).numpy())
+    return Doubt.fit(bundle.classes_after(n), strange, held.logits, held.labels, held.folds)
