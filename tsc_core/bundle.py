@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -187,11 +188,16 @@ def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Mapping]:
         scores, classes = dict(kept["scores"]), bundle.classes_after(int(n))
         if tuple(scores) != classes or any(len(rows) != len(bundle.members) for rows in scores.values()):
             raise BundleError(f"doubt at n = {n} needs scores of {', '.join(classes)} by {len(bundle.members)} members")
-        for row in (kept["energy"], *(row for rows in scores.values() for row in rows)):
-            if not all(math.isfinite(value) for value in row) or sorted(row) != list(row):
-                raise BundleError(f"doubt at n = {n} needs finite numbers in ascending order")
-        if len(kept["energy"]) != 101:
-            raise BundleError(f"doubt at n = {n} needs 101 percentiles")
+        means, precisions = (np.array(kept[name], dtype=np.float64) for name in ("means", "precisions"))
+        members, logits = len(bundle.members), len(bundle.classes)
+        if means.shape[::2] != (members, logits) or means.ndim != 3 or precisions.shape != (members, logits, logits):
+            raise BundleError(f"doubt at n = {n} needs means and precisions of {logits} logits by {members} members")
+        rows = [np.array(row, dtype=np.float64) for rows in scores.values() for row in rows]
+        rows.append(np.array(kept["distances"], dtype=np.float64))
+        if not all(np.isfinite(array).all() for array in (means, precisions, *rows)):
+            raise BundleError(f"doubt at n = {n} needs finite numbers")
+        if any(row.ndim != 1 or (np.diff(row) < 0).any() for row in rows) or len(rows[-1]) != 101:
+            raise BundleError(f"doubt at n = {n} needs scores in ascending order, and 101 percentiles")
     return {int(n): dict(kept) for n, kept in dict(found).items()}
 
 

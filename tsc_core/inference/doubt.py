@@ -3,6 +3,10 @@
 Conformal sets are class-conditional ("Mondrian", Vovk 2012) and cross-conformal (Vovk 2015): each class is tested
 against real objects of that class, every one scored by the member that was trained without it. A class is in the
 set unless fewer than 1 - coverage of its own objects looked as strange. Priors do not enter.
+
+Unlikeness is the Mahalanobis distance of the logits from the nearest class among the real objects that a member was
+trained on (Lee et al. 2018, in the last layer), as a percentile of the same for held-out objects. The energy of the
+logits was tried too: it calls an object with absurd metadata an ordinary one.
 """
 
 from __future__ import annotations
@@ -16,46 +20,57 @@ from scipy.special import logsumexp
 from tsc_core.alerts import Step
 
 COVERAGE = 0.9
-UNLIKE_ABOVE = 99.0  # percentile of the training objects from which on an object is called unlike them
+UNLIKE_ABOVE = 97.5  # percentile of held-out objects from which on an object is called unlike the training data
 PERCENTILES = np.arange(101)
+SHRINKAGE = 0.01  # of covariances, towards a sphere
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubt:
-    """What is kept of held-out objects after n detections, M members and K classes.
+    """What is kept of real objects after n detections: M members, K classes, C logits.
 
     Attributes
     ----------
     scores : dict of class to tuple of M ndarray
         Strangeness of the class's own objects, ascending, by the member that did not see them.
-    energy : ndarray (101,)
-        Percentiles 0, 1, ... 100 of the energy of held-out objects.
+    means : ndarray (M, K', C)
+        Mean logits of the K' classes that have objects, over those the member was trained on.
+    precisions : ndarray (M, C, C)
+        Inverse covariance of the logits within a class.
+    distances : ndarray (101,)
+        Percentiles 0, 1, ... 100 of the distance of held-out objects.
     """
 
     scores: dict[str, tuple[np.ndarray, ...]]
-    energy: np.ndarray
+    means: np.ndarray
+    precisions: np.ndarray
+    distances: np.ndarray
 
     @classmethod
-    def fit(cls, classes: Sequence[str], strange: np.ndarray, energy: np.ndarray, labels: np.ndarray,
-            folds: np.ndarray, members: int) -> Doubt:  # fmt: skip
-        """From N held-out objects.
+    def fit(
+        cls, classes: Sequence[str], strange: np.ndarray, logits: np.ndarray, labels: np.ndarray, folds: np.ndarray
+    ) -> Doubt:
+        """From N labelled objects.
 
         Parameters
         ----------
         classes : sequence of str
         strange : ndarray (N, K)
-            `strangeness` of each object's held-out logits.
-        energy : ndarray (N,)
+            `strangeness` by the member that did not see the object.
+        logits : ndarray (N, M, C)
+            By every member.
         labels, folds : ndarray (N,), int
             Index of the true class; the member that did not see the object.
-        members : int
-            M.
         """
+        members = range(logits.shape[1])
         scores = {
-            name: tuple(np.sort(strange[(labels == k) & (folds == fold), k]) for fold in range(members))
+            name: tuple(np.sort(strange[(labels == k) & (folds == fold), k]) for fold in members)
             for k, name in enumerate(classes)
         }
-        return cls(scores, np.percentile(energy, PERCENTILES))
+        fitted = [_class_spread(logits[:, m].astype(np.float64), labels, folds != m) for m in members]
+        means, precisions = (np.stack(part) for part in zip(*fitted, strict=True))
+        own = [distance(row[[m]], means[[m]], precisions[[m]]) for row, m in zip(logits, folds, strict=True)]
+        return cls(scores, means, precisions, np.percentile(own, PERCENTILES))
 
     def p_values(self, strange: np.ndarray, own: int | None = None) -> dict[str, float]:
         """For each class, the share of its held-out objects that are at least as strange as this object would be.
@@ -83,20 +98,44 @@ class Doubt:
         limit = 1 - coverage + 1e-9  # 1 - 0.9 is a little less than 0.1
         return tuple(name for name, p in self.p_values(strange, own).items() if p > limit)
 
-    def percentile(self, energy: float) -> float:
-        """Where an energy lies among those of held-out objects, 0 to 100; 100 beyond the greatest."""
-        return float(np.interp(energy, self.energy, PERCENTILES, right=100.0))
+    def unlike(self, logits: np.ndarray, own: int | None = None) -> float:
+        """Percentile of an object's distance among those of held-out objects, 0 to 100; logits and `own` as above."""
+        voting = slice(None) if own is None else [own]
+        found = distance(logits, self.means[voting], self.precisions[voting])
+        return float(np.interp(found, self.distances, PERCENTILES))
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
         scores = {name: [np.round(row, 4).tolist() for row in rows] for name, rows in self.scores.items()}
-        return {"scores": scores, "energy": self.energy.round(4).tolist()}
+        arrays = {name: _short(getattr(self, name)) for name in ("means", "precisions", "distances")}
+        return {"scores": scores, **arrays}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Doubt:
         """The inverse of `to_dict`, to four decimals (`tsc_core.bundle` has checked the shapes)."""
         scores = {name: tuple(np.array(row, float) for row in rows) for name, rows in values["scores"].items()}
-        return cls(scores, np.array(values["energy"], float))
+        return cls(scores, *(np.array(values[name], float) for name in ("means", "precisions", "distances")))
+
+
+def _short(values: np.ndarray) -> list:
+    """Numbers to six figures, as nested lists."""
+    return np.vectorize(lambda value: float(f"{value:.6g}"))(values).tolist()
+
+
+def _class_spread(logits: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (K', C) of the classes and inverse covariance (C, C) within them, of the objects that are `seen`."""
+    rows = [seen & (labels == k) if (seen & (labels == k)).any() else labels == k for k in np.unique(labels)]
+    means = np.stack([logits[row].mean(0) for row in rows])
+    within = np.concatenate([logits[row] - mean for row, mean in zip(rows, means, strict=True)])
+    covariance = within.T @ within / len(within)
+    sphere = np.eye(len(covariance)) * max(SHRINKAGE * np.trace(covariance) / len(covariance), 1e-9)
+    return means, np.linalg.inv(covariance + sphere)
+
+
+def distance(logits: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> float:
+    """Squared Mahalanobis distance of logits (M, C) from the nearest of each member's classes, mean over members."""
+    apart = logits[:, None] - means  # (M, K', C)
+    return float(np.einsum("mkc,mcd,mkd->mk", apart, precisions, apart).min(1).mean())
 
 
 def strangeness(logits: np.ndarray) -> np.ndarray:
@@ -107,11 +146,6 @@ def strangeness(logits: np.ndarray) -> np.ndarray:
     values = np.asarray(logits, dtype=np.float64)
     others = np.stack([logsumexp(np.delete(values, k, axis=-1), axis=-1) for k in range(values.shape[-1])], axis=-1)
     return others - values
-
-
-def energy(logits: np.ndarray) -> float:
-    """Energy of one object, -logsumexp of its logits (M, K), averaged over members (Liu et al. 2020)."""
-    return float(-logsumexp(np.asarray(logits, dtype=np.float64), axis=-1).mean())
 
 
 def spread(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -232,5 +232,5 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
         step,
         conformal=known.conformal(strange, coverage, scored.held_out),
         coverage=coverage,
-        unlike=known.percentile(doubt.energy(scored.logits.numpy())),
+        unlike=known.unlike(scored.logits.numpy(), scored.held_out),
     )
