@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--fresh", type=float, default=0.5, help="share of AGN and VS met at their first detection")
     parser.add_argument("--procs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument(
+        "--compare", type=Path, metavar="ARCHIVE", help="simulate the exposures of real packets instead"
+    )
+    parser.add_argument("--labels", type=Path, help="with --compare: CSV of known classes (oid or objectId, label)")
     parser.add_argument("--demo", action="store_true", help="make the demo archive that ships instead")
 
 
@@ -35,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from tsc_core.data.store import DatasetError
 
     try:
+        if args.compare:
+            return _compare(args)
         count = _demo(args) if args.demo else _objects(args)
     except (OSError, DatasetError) as error:
         print(f"tsc simulate: {error}", file=sys.stderr)
@@ -54,11 +61,46 @@ def _wrong(args: argparse.Namespace) -> str | None:
         return "--seed needs 0 or more, --fresh a share between 0 and 1"
     if args.demo and not _is_archive(args.out):
         return "--demo writes packets: --out needs a name that ends in .tar.gz"
+    if args.compare and args.out.suffix != ".json":
+        return "--compare writes a report: --out needs a name that ends in .json"
     return None
 
 
 def _is_archive(path: Path) -> bool:
     return path.name.endswith(".tar.gz")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Report how far simulated alerts are from real ones; figures go beside the report."""
+    from tqdm import tqdm
+
+    from tsc_core.data.labels import LabelError, read_labels
+    from tsc_core.data.simulate.compare import compare
+    from tsc_core.data.simulate.compare_figures import metadata_figure, stamp_sheet, stamps_figure
+    from tsc_core.data.simulate.population import Recipe, simulate_objects
+    from tsc_core.sources.base import SourceError
+    from tsc_core.sources.packets import PacketSource
+
+    try:
+        labels = read_labels(args.labels).labels if args.labels else {}
+        source = PacketSource(args.compare)
+        total = len(source.oids())
+    except (LabelError, SourceError) as error:
+        print(f"tsc simulate: {error}", file=sys.stderr)
+        return USAGE
+    if total < 50:
+        print(f"tsc simulate: {args.compare} has {total} objects: a comparison needs 50 or more", file=sys.stderr)
+        return FAILED
+    with tqdm(total=total, unit="object", file=sys.stderr, disable=None) as bar:
+        report, real, made = compare(source, labels, args.seed, args.procs, bar.update)
+    report = {"source": source.name} | report
+    args.out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    for kind, draw in (("metadata", metadata_figure), ("stamps", stamps_figure)):
+        draw(real, made, args.out.with_name(f"{args.out.stem}_{kind}.png"))
+    examples = list(simulate_objects(15, args.seed, Recipe(detections=1)))
+    stamp_sheet(examples, args.out.with_name(f"{args.out.stem}_examples.png"))
+    print(f"auc_metadata {report['auc_metadata']}  auc_stamps {report['auc_stamps']}  in {args.out}")
+    return DONE
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -84,7 +84,7 @@ def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
 def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     """A star that the template does not cancel: a residue of some per cent of its light, odd in shape, of either sign."""
     epochs, limit = len(visits), _limit(visits)
-    angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.28 * np.abs(rng.standard_normal(epochs))
+    angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.2 * np.abs(rng.standard_normal(epochs))
     share = 0.016 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
     faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
     mag = float(np.clip(min(rng.normal(15.7, 1.9), faintest), 12.3, 20.0))
@@ -97,7 +97,7 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
 
 def _blob(x: float, y: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = rng.lognormal(math.log(0.9), 0.17), rng.lognormal(math.log(0.76), 0.17)
+    a, b = rng.lognormal(math.log(0.93), 0.12), rng.lognormal(math.log(0.8), 0.12)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)

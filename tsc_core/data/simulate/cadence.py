@@ -14,10 +14,10 @@ CLEAR_NIGHTS = 0.66
 ZERO_POINT = {1: 26.28, 2: 26.24}  # mag of 1 DN in 30 s
 GAIN, READ_NOISE = 4.0, 1.9  # electrons per DN; DN
 SATURATION = 52000.0  # DN
-DARK_SKY = {1: 82.0, 2: 145.0}  # DN per pixel in 30 s without a moon
+DARK_SKY = {1: 76.0, 2: 150.0}  # DN per pixel in 30 s without a moon
 MOON_SKY = {1: 150.0, 2: 190.0}  # DN per pixel that a full moon adds
 SEEING = {1: 1.95, 2: 1.76}  # FWHM of a star in pixels of 1.01 arcsec, on the best nights
-STATED_SEEING = 1.32  # ZTF's stated FWHM of an image over that of the profile drawn here
+STATED_POWER = 1.22  # how the drawn width grows with the FWHM that ZTF states
 BELOW_GLOBAL = 0.66  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
 
 
@@ -108,11 +108,21 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
 def visits_up_to(site: Site, days: float, rng: np.random.Generator) -> Visits:
     """Visits of the `days` before a given exposure, and that exposure last, in conditions that give its depth."""
     before = draw_visits(site.ra, site.dec, site.mjd - days, site.mjd - 0.01, rng)
-    seeing = np.full(40, site.seeing / STATED_SEEING)
+    seeing = np.full(40, drawn_seeing(site.seeing))
     choices = observe(np.full(40, site.mjd), np.full(40, site.fid), rng, seeing)
     at = int(np.argmin(np.abs(choices.limit - site.limit)))
     last = clouded(choices.pick(slice(at, at + 1)), site.limit, rng)
     return Visits(*(np.concatenate([getattr(before, n), getattr(last, n)]) for n in Visits.__slots__))
+
+
+def drawn_seeing(stated: float) -> float:
+    """FWHM (pixel) of the profile that makes an image for which ZTF states a FWHM of `stated`."""
+    return 2.75 * (stated / 2.75) ** STATED_POWER / 1.32
+
+
+def stated_seeing(drawn: np.ndarray) -> np.ndarray:
+    """Inverse of `drawn_seeing`."""
+    return 2.75 * (drawn * 1.32 / 2.75) ** (1.0 / STATED_POWER)
 
 
 def clouded(visit: Visits, limit: float, rng: np.random.Generator) -> Visits:

@@ -39,6 +39,12 @@ class Table:
             found[chosen] = np.interp(rank[chosen], LEVELS, self.quantiles[place])
         return found
 
+    def mean(self, condition: np.ndarray) -> np.ndarray:
+        """The mean of the number in the bin of each `condition`."""
+        steps = np.diff(LEVELS)
+        means = (0.5 * (self.quantiles[:, 1:] + self.quantiles[:, :-1]) * steps).sum(axis=1)
+        return means[np.searchsorted(self.edges, condition)]
+
 
 @cache
 def table(name: str) -> Table:
@@ -85,14 +91,23 @@ def _listed(row: Row, low: float, high: float) -> bool:
     return row["srmag1"] > 0 and low <= row["distpsnr1"] < high
 
 
-def _beside(row: Row) -> bool:
-    return row["srmag2"] > 0 and _listed(row, 0.0, 1.5)
-
-
 EXCESS_EDGES = (0.15, 0.35, 0.6, 0.9, 1.2, 1.6, 2.1, 3.0)
 FLUX_EDGES = (15.0, 16.0, 17.0, 17.6, 18.2, 18.6, 19.0, 19.3, 19.6, 19.9, 20.2)
 MAG_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.0, 21.5, 22.0)
 REF_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.5, 22.0, 22.5, 23.0)
+
+
+def _score(name: str, rank: int, only: Callable[[Row], bool]) -> dict[str, Wanted]:
+    """Two tables of PS1's star score: whether it is the 0.5 that stands for "unknown", and its value where it is not."""
+    score, mag = f"sgscore{rank}", f"srmag{rank}"
+    return {
+        f"unknown_{name}": Wanted(lambda r: float(r[score] == 0.5), lambda r: r[mag], MAG_EDGES, only),
+        f"sgscore_{name}": Wanted(
+            lambda r: r[score], lambda r: r[mag], MAG_EDGES, lambda r: only(r) and r[score] != 0.5
+        ),
+    }
+
+
 WANTED: dict[str, Wanted] = {
     "fwhm_on": Wanted(lambda r: 1 / r["seeratio"], _scorr, SCORR_EDGES, lambda r: on_star(r) and not _fallback(r)),
     "fwhm_off": Wanted(lambda r: 1 / r["seeratio"], _scorr, SCORR_EDGES, lambda r: not on_star(r) and not _fallback(r)),
@@ -108,9 +123,9 @@ WANTED: dict[str, Wanted] = {
     "elong": Wanted(lambda r: r["elong"], _scorr, SCORR_EDGES),
     "rb": Wanted(lambda r: r["rb"], _scorr, SCORR_EDGES),
     "drb": Wanted(lambda r: r["drb"], _scorr, SCORR_EDGES, lambda r: r["drb"] is not None),
-    "sgscore_on": Wanted(lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _listed(r, 0.0, 1.5)),
-    "sgscore_alone": Wanted(lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _listed(r, 1.5, 30.0)),
-    "sgscore_beside": Wanted(lambda r: r["sgscore2"], lambda r: r["srmag2"], MAG_EDGES, _beside),
+    **_score("on", 1, lambda r: _listed(r, 0.0, 1.5)),
+    **_score("alone", 1, lambda r: _listed(r, 1.5, 30.0)),
+    **_score("beside", 2, lambda r: _listed(r, 0.0, 1.5) and r["srmag2"] > 0),
     "chinr": Wanted(lambda r: r["chinr"], lambda r: r["magnr"], REF_EDGES),
     "sharpnr": Wanted(lambda r: r["sharpnr"], lambda r: r["magnr"], REF_EDGES),
     "sigmagnr": Wanted(lambda r: r["sigmagnr"], lambda r: r["magnr"], REF_EDGES),

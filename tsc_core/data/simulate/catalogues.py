@@ -103,38 +103,68 @@ class Catalogues:
         return found
 
 
-def _extent_rank(field: Field, tie: float, rng: np.random.Generator) -> np.ndarray:
-    """A rank in [0, 1] that is higher for galaxies; about uniform over the stars and galaxies of each brightness.
+def _extent_rank(field: Field, tie: float, shift: float, rng: np.random.Generator) -> np.ndarray:
+    """A rank in [0, 1], uniform over the sources of each brightness, galaxies above stars.
 
-    Stars spread over the ranks that galaxies leave; `tie` is how strictly extended sources keep to the top.
+    `tie` is how strictly the two keep apart; `shift` (in standard deviations) moves all ranks of a crowded field.
     """
-    galaxies = 0.5 / (1.0 + np.exp((21.0 - field.mags[:, 1]) / 1.1))  # share of galaxies at that magnitude
+    r, galaxy = field.mags[:, 1], field.size > 0.3
+    bins = np.searchsorted((18.0, 20.0, 21.0, 22.0), r)
+    share = np.array([galaxy[bins == place].mean() if (bins == place).any() else 0.0 for place in range(5)])[bins]
     drawn = rng.uniform(size=len(field))
-    star, galaxy = drawn * (1.0 - tie * galaxies), 1.0 - drawn * (1.0 - tie * (1.0 - galaxies))
-    return np.where(field.size > 0.3, galaxy, star)
+    split = np.where(galaxy, 1.0 - drawn * share, drawn * (1.0 - share))
+    rank = np.where(rng.uniform(size=len(field)) < tie, split, drawn)
+    crowd = shift * np.log10((len(field) + 5.0) / 110.0)
+    return ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) + crowd)
+
+
+def _score(name: str, r: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """PS1's star score by brightness and rank; 0.5 where it is not known."""
+    unknown = table(f"unknown_{name}").mean(r) > rng.uniform(size=len(r))
+    return np.where(unknown, 0.5, table(f"sgscore_{name}").draw(r, rank))
 
 
 def _ps1(field: Field, rng: np.random.Generator) -> Stars:
-    r = field.mags[:, 1]
-    changed = np.clip(0.07 * rng.standard_t(2.2, len(r)), -1.5, 1.5)  # PS1 looked years before
-    listed = rng.uniform(size=len(r)) < 1.0 / (1.0 + np.exp((r - 21.75) / 0.3))
-    crowd = 0.9 * np.log10((len(r) + 5.0) / 110.0)  # crowds make stars look odd
-    rank = 1.0 - _extent_rank(field, 0.9, rng)
+    field = field.joined(_doubles(field, rng))
+    r, shade = field.mags[:, 1], _shade(field)
+    listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - 21.75) / 0.3))
     centre = np.hypot(field.x, field.y) < 1.5
-    blended = ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) - crowd)
-    others = table("sgscore_beside" if centre.any() else "sgscore_alone").draw(r, rank)
-    score = np.where(centre, table("sgscore_on").draw(r, blended), others)
-    trees = np.where(r < 21.0, 1200.0, 480.0)  # the score is a share of a forest's votes
-    columns: dict[str, np.ndarray] = {"score": (np.round(score * trees) / trees)[listed]}
+    rank = 1.0 - _extent_rank(field, 0.9, -0.35, rng)  # a crowd is of stars
+    blended = 1.0 - _extent_rank(field, 0.9, 0.9, rng)  # and makes the one that varies look odd
+    others = "beside" if centre.any() else "alone"
+    score = np.where(centre & (shade < 0.5), _score("on", r, blended, rng), _score(others, r, rank, rng))
+    lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
+    score = np.where(rng.uniform(size=len(r)) < np.maximum(0.85 * shade, 0.3 * lost), 0.5, score)
+    columns: dict[str, np.ndarray] = {"score": score[listed]}
+    changed = np.clip(0.07 * rng.standard_t(2.2, len(r)), -1.5, 1.5)  # PS1 looked years before
     for place, band in enumerate(BANDS):
         mag = field.mags[:, place] + changed + 0.02 * rng.standard_normal(len(r))
         deep = PS1_DEPTH[band] + 0.25 * rng.standard_normal(len(r))
-        columns[band] = np.where(mag < deep, np.round(mag, 4), MISSING)[listed]
-    columns["number"] = rng.integers(7 * 10**16, 2 * 10**17, int(listed.sum()))
-    x, y = (
-        axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(int(listed.sum())) for axis in (field.x, field.y)
-    )
+        gone = (mag > deep) | (lost & (rng.uniform(size=len(r)) < (0.95 if band in "gr" else 0.35)))
+        columns[band] = np.where(gone, MISSING, np.round(mag, 4))[listed]
+    count = int(listed.sum())
+    columns["number"] = rng.integers(7 * 10**16, 2 * 10**17, count)
+    x, y = (axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(count) for axis in (field.x, field.y))
     return Stars(x, y, columns)
+
+
+def _shade(field: Field) -> np.ndarray:
+    """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there."""
+    bright = np.flatnonzero(field.mags[:, 1] < 18.0)
+    distance = np.hypot(field.x[:, None] - field.x[bright], field.y[:, None] - field.y[bright])
+    brighter = field.mags[:, 1][:, None] > field.mags[bright, 1] + 1e-6
+    nearest = np.where(brighter, distance, np.inf).min(axis=1, initial=np.inf)
+    return 1.0 / (1.0 + np.exp(np.clip((nearest - 2.9) / 0.45, -30, 30)))
+
+
+def _doubles(field: Field, rng: np.random.Generator) -> Field:
+    """Second entries that PS1 has of bright stars, about an arcsecond away."""
+    r = field.mags[:, 1]
+    twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < np.clip((17.5 - r) * 0.07, 0.0, 0.25)))
+    angle, away = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(0.3, 1.7, len(twice))
+    fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
+    x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)
+    return Field(x, y, field.mags[twice] + fainter, np.zeros(len(twice)))
 
 
 def _gaia(field: Field, rng: np.random.Generator) -> Stars:
@@ -157,7 +187,7 @@ def _reference(field: Field, fid: int, rng: np.random.Generator) -> Reference:
     listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - deepest) / 0.25))
     if not listed.any():
         listed[np.argmin(mag)] = True
-    wide, odd = _extent_rank(field, 0.8, rng)[listed], _extent_rank(field, 0.8, rng)[listed]
+    wide, odd = _extent_rank(field, 0.8, 0.4, rng)[listed], _extent_rank(field, 0.7, 0.2, rng)[listed]
     mag = mag[listed]
     error = table("sigmagnr").draw(mag, rng.uniform(size=len(mag)))
     chi, sharp = table("chinr").draw(mag, odd), table("sharpnr").draw(mag, wide)

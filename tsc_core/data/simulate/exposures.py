@@ -13,8 +13,8 @@ from tsc_core.data.simulate.scene import Field
 
 TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
 TEMPLATE_NOISE = {1: 1.55, 2: 2.0}  # DN per pixel, of about 15 frames
-RESAMPLED = (0.125, -0.045)  # what resampling leaves in the template's noise (`correlated`)
-WHITENED = (0.022, -0.015)  # and matching the seeing in the difference's
+RESAMPLED = (0.10, -0.06)  # what resampling leaves in the template's noise (`correlated`)
+WHITENED = (0.02, -0.024)  # and matching the seeing in the difference's
 CHIP = ((-0.014, 0.01), 0.004)  # and the detector in the science image's
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
@@ -70,7 +70,7 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
     gain = 1.0 + 0.006 * rng.standard_normal(len(visits))
     matched = Psf(seeing.x * wrong[:, 0], seeing.y * wrong[:, 1])
     expected = _light(scene, scene.subject.before, matched, shift, size) * gain[:, None, None]
-    return _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, visits, rng)
+    return _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
 
 
 def _centre(images: np.ndarray, size: int) -> np.ndarray:
@@ -109,10 +109,11 @@ def _with_noise(
     matched: np.ndarray,
     negative: np.ndarray,
     offset: np.ndarray,
-    visits: Visits,
+    scene: Scene,
     rng: np.random.Generator,
 ) -> Cutouts:
     """Add background, photon and read noise; saturate; subtract."""
+    visits, crowd = scene.visits, 0.33 * float((scene.field.mags[:, 1] < 21.8).sum())
     sky, shape = visits.sky[:, None, None], light.shape
     spread = np.sqrt(visits.noise[:, None, None] ** 2 + np.clip(light, 0, SATURATION) / GAIN)
     noise = spread * rng.standard_normal(shape, dtype=np.float32)
@@ -124,12 +125,14 @@ def _with_noise(
     grain = grain * depth * scale * np.sqrt(1.0 + np.clip(template, 0, None) / scale / 1500.0)
     full = SATURATION - sky
     science = np.minimum(light, full) + sky + correlated(noise, *CHIP) + negative
-    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.03, 0.012), strict=True))
+    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.03, 0.018), strict=True))
+    # In crowded fields the subtraction weighs pixels such that its noise is below the background's.
+    calm = 0.95 - 0.45 * np.clip(np.log10(max(crowd, 1.0) / 8.0), 0.0, 0.6)
     kept = (1.0 + 2 * near**2 + 2 * far**2) / (
         1.0 + 2 * near + 2 * far
     ) ** 2  # sharpening raises noise, blurring lowers it
     residue = (
-        correlated(noise, (near - 0.012, near + 0.012), far) * kept
+        calm * correlated(noise, (near - 0.012, near + 0.012), far) * kept
         + negative
         - 0.5 * grain
         + rng.laplace(0.0, 0.4, (len(sky), 1, 1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.cadence import GAIN, STATED_SEEING, Visits
+from tsc_core.data.simulate.cadence import GAIN, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import table
 from tsc_core.data.simulate.exposures import Cutouts
 from tsc_core.data.simulate.render import MOFFAT_SIGMAS, MOFFAT_WEIGHTS, PIXEL_VARIANCE
@@ -23,6 +23,10 @@ PATCH = 2 * RADIUS + 5  # side of an image that is made for photometry alone
 STAR_FLOOR = 0.015  # a subtraction is never better than this share of the star's own light
 SELF_FLOOR = 0.03  # nor is the fit to the change itself
 LIMIT_SIGMAS = 5.0 * 1.55  # the stated limit in units of the noise that detection really has
+# log(sigmapsf) of real alerts on a star and away from one: constant, log scorr, log chipsf, log of the flux in units of a fifth
+# of the limit's, limit - 20.2 mag; then the scatter
+SIGMA_ON = np.array([-0.42, -0.205, 0.126, -0.441, 0.071, 0.33])
+SIGMA_OFF = np.array([-0.18, -0.208, 0.293, -0.602, 0.119, 0.242])
 LARGEST_SIGMA = 0.217  # mag: ZTF sends nothing fainter than 5 sigma of the fit
 
 
@@ -88,7 +92,7 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     return Measured(
         signed >= 0,
         *_centroid(scorr, cutouts.offset, rng),
-        *_photometry(box, flux, scorr, chipsf, visits, rng),
+        *_photometry(box, flux, steady / flux, scorr, chipsf, visits, rng),
         sky=np.median(cutouts.difference.reshape(len(flux), -1)[:, ::3], axis=1) + 0.1 * rng.standard_normal(len(flux)),
         scorr=scorr,
         **shape,
@@ -123,7 +127,13 @@ def _centroid(scorr: np.ndarray, offset: np.ndarray, rng: np.random.Generator) -
 
 
 def _photometry(
-    box: np.ndarray, flux: np.ndarray, scorr: np.ndarray, chipsf: np.ndarray, visits: Visits, rng: np.random.Generator
+    box: np.ndarray,
+    flux: np.ndarray,
+    contrast: np.ndarray,
+    scorr: np.ndarray,
+    chipsf: np.ndarray,
+    visits: Visits,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
     """magpsf, sigmapsf, chipsf, magap, sigmagap, magapbig, sigmagapbig."""
     radius = np.hypot(*np.meshgrid(BOX, BOX))
@@ -135,9 +145,13 @@ def _photometry(
         magnitudes += [visits.zeropoint - 2.5 * np.log10(sums), np.hypot(0.006, 1.086 * noise / sums)]
     magpsf = visits.zeropoint - 2.5 * np.log10(flux)
     deep = np.log(5.0) + 0.4 * math.log(10.0) * (visits.limit - magpsf)
-    # Regression on real alerts; the scatter is cut where ZTF's own threshold cuts it.
-    expected = -0.376 - 0.186 * np.log(scorr) + 0.206 * np.log(chipsf) - 0.528 * deep
-    sigma = np.exp(expected + _normal_below((math.log(LARGEST_SIGMA) - expected) / 0.328, rng) * 0.328)
+    expected, spread = np.zeros(len(flux)), np.zeros(len(flux))
+    for place, fit in ((contrast > 0.3, SIGMA_ON), (contrast <= 0.3, SIGMA_OFF)):
+        terms = np.stack([np.ones(len(flux)), np.log(scorr), np.log(chipsf), deep, visits.limit - 20.2])
+        expected = np.where(place, fit[:-1] @ terms, expected)
+        spread = np.where(place, fit[-1], spread)
+    # The scatter is cut where ZTF's own threshold cuts it.
+    sigma = np.exp(expected + _normal_below((math.log(LARGEST_SIGMA) - expected) / spread, rng) * spread)
     return magpsf, sigma, chipsf, *magnitudes
 
 
@@ -167,13 +181,13 @@ def _shape(
     wide, ratio = _moments(box, visits.noise, visits.seeing)
     score = (np.log(wide) - 0.06) / 0.13
     on_star = contrast > 0.3
-    stated = visits.seeing * STATED_SEEING
+    stated = stated_seeing(visits.seeing)
     failing = np.where(on_star, table("fallback_on").draw(scorr, _rank(-score, 0.3, rng)), 0.0)
     failing = np.where(on_star, failing, table("fallback_off").draw(scorr, _rank(-score - 0.3, 0.5, rng))) > 0.5
     rank = _rank(score, 0.6, rng)
     relative = np.where(on_star, table("fwhm_on").draw(scorr, rank), table("fwhm_off").draw(scorr, rank))
     fwhm = np.where(failing, stated / 2.0, np.round(relative * stated, 2))
-    star = _rank(0.8 * (np.log(scorr) - 2.3) - 0.4 * score, 0.5, rng)
+    star = _rank(0.8 * (np.log(scorr) - 2.3) - 0.2 * score, 0.5, rng)
     classtar = np.where(on_star, table("classtar_on").draw(magpsf, star), 0.0)
     classtar = np.where(on_star, classtar, table("classtar_off").draw(visits.limit - magpsf, star))
     classtar = np.where(failing, table("classtar_failed").draw(magpsf, star), classtar)

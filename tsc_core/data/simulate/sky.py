@@ -41,7 +41,7 @@ def star_density(ra: float, dec: float) -> float:
     longitude, latitude = galactic(ra, dec)
     inward = 1.0 + 0.5 * math.cos(math.radians(longitude))
     depth = abs(latitude)
-    return 1.2 + inward * (110.0 * math.exp(-depth / 6.0) + 9.0 * math.exp(-depth / 22.0))
+    return 1.2 + inward * (125.0 * math.exp(-depth / 6.0) + 10.0 * math.exp(-depth / 22.0))
 
 
 def reddening(ra: float, dec: float) -> float:
