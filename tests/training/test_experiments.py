@@ -13,7 +13,7 @@ from tsc_core.data.store import Dataset, DatasetWriter
 from tsc_core.survey import CLASSES
 from tsc_core.training import cells
 from tsc_core.training.engine import EngineError, run_cells
-from tsc_core.training.experiments import EXPERIMENTS, run_experiment, scale_for
+from tsc_core.training.experiments import EXPERIMENTS, compact, run_experiment, scale_for
 from tsc_core.training.grids.scale import Scale, layer, setting_of
 from tsc_core.training.paper_tables import RECURRENT
 from tsc_core.training.sets import draw_split
@@ -27,7 +27,7 @@ class Tiny(Scale):
 
     encoder = EncoderConfig(rotations=2, kernel=3, width=2, codes=4)
     crop = 15
-    training = encoder_training = TrainConfig(
+    training = encoder_training = stamp_training = TrainConfig(
         iterations=4, extension=0, evaluate_every=2, batch_size=6, learning_rate=1e-3
     )
 
@@ -72,6 +72,8 @@ def test_every_experiment(name, three, five, tmp_path):
     assert np.sum(cell["test"]["confusion"]) == cell["test"]["objects"] == 2 * len(cell["test"]["classes"])
     assert (tmp_path / "curves.csv").read_text().count("\n") > len(report["cells"])
     assert (tmp_path / "objects.csv").read_text().startswith("row,oid,label,AGN")
+    compact(tmp_path, tmp_path / "kept")
+    assert sum(path.stat().st_size for path in (tmp_path / "kept").iterdir()) < 1_000_000
 
 
 def test_finished_cells_are_skipped_and_failed_ones_done_again(three, tmp_path, monkeypatch):

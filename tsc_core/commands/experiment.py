@@ -34,22 +34,28 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--probabilities", type=Path, metavar="CSV", help="published classifiers' probabilities (baselines)"
     )
+    parser.add_argument("--shared", type=Path, metavar="DIR", help="frozen encoder and codes, for several experiments")
+    parser.add_argument("--compact", type=Path, metavar="DIR", help="copy the table, curves and objects here, too")
 
 
 def run(args: argparse.Namespace) -> int:
     from tsc_core.config import ConfigError, DataConfig
     from tsc_core.data.layout import DatasetError
     from tsc_core.training.engine import EngineError
-    from tsc_core.training.experiments import run_experiment
+    from tsc_core.training.experiments import compact, run_experiment
     from tsc_core.training.grids.scale import Scale
 
     try:
         data = DataConfig(validation_per_class=args.held, test_per_class=args.held)
         scale = Scale(args.quick, args.frozen, args.seeds, data)
-        report = run_experiment(args.name, args.data, args.out, scale, args.workers, args.scheduler, args.probabilities)
+        report = run_experiment(
+            args.name, args.data, args.out, scale, args.workers, args.scheduler, args.probabilities, args.shared
+        )
     except (ConfigError, DatasetError, EngineError) as error:
         print(f"tsc experiment: {error}", file=sys.stderr)
         return USAGE
+    if args.compact:
+        compact(args.out, args.compact)
     print(as_text(report))
     for key, error in report["failed"].items():
         print(f"tsc experiment: {key}: {error}", file=sys.stderr)

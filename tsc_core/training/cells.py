@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -50,11 +51,16 @@ class Cell:
     @property
     def key(self) -> str:
         """Folder name: equal for equal trainings."""
-        values = to_dict(replace(self.config, name=""))
-        digest = hashlib.sha256(json.dumps([self.mode, values], sort_keys=True).encode()).hexdigest()
-        model = self.config.model
-        layer = "boosting" if self.mode == "boosting" else model.kind if model.n == 1 else model.recurrent.kind
-        return f"n{model.n}_{layer}_seed{self.config.training.seed}_{digest[:10]}"
+        return _key(self)
+
+
+@lru_cache(4096)
+def _key(cell: Cell) -> str:
+    model, seed = cell.config.model, cell.config.training.seed
+    values = to_dict(replace(cell.config, name=""))
+    digest = hashlib.sha256(json.dumps([cell.mode, values], sort_keys=True).encode()).hexdigest()
+    layer = "boosting" if cell.mode == "boosting" else model.kind if model.n == 1 else model.recurrent.kind
+    return f"n{model.n}_{layer}_seed{seed}_{digest[:10]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def seeded(config: RunConfig, seeds: Sequence[int], mode: Mode = "whole") -> tup
     return tuple(Cell(replace(config, training=replace(config.training, seed=seed)), mode) for seed in seeds)
 
 
-def run_cell(cell: Cell, data: str, out: str, shared: SharedCodes | None) -> dict:
+def run_cell(cell: Cell, data: str, out: str, shared: SharedCodes) -> dict:
     """Do one cell, or read it where it was done before; what goes wrong is recorded and returned, not raised.
 
     One thread, so that the result does not depend on how many cells run beside it.
@@ -119,7 +125,7 @@ def run_cell(cell: Cell, data: str, out: str, shared: SharedCodes | None) -> dic
         Dataset folder.
     out : str
         Folder of the experiment; the cell's own is `cells/<key>` in it.
-    shared : SharedCodes or None
+    shared : SharedCodes
         The experiment's encoder and codes.
     """
     folder = Path(out) / CELLS / cell.key
@@ -149,9 +155,8 @@ def read_cell(folder: Path) -> dict | None:
         return None
 
 
-def _work(cell: Cell, data: str, folder: Path, shared: SharedCodes | None) -> dict:
+def _work(cell: Cell, data: str, folder: Path, shared: SharedCodes) -> dict:
     config = cell.config
-    torch.manual_seed(config.training.seed)
     if cell.mode == "whole":
         sets = make_sets(config, Dataset(data))
         examples, oids = (sets.training, sets.validation, sets.test), sets.test.oids
@@ -161,8 +166,9 @@ def _work(cell: Cell, data: str, folder: Path, shared: SharedCodes | None) -> di
         scores, result = boosted_probabilities(examples, config.training.seed)
         timing = {}
     else:
+        torch.manual_seed(config.training.seed)
         network = build_model(config.model, config.preprocess)
-        if shared is not None and config.model.images:
+        if cell.mode == "codes" and shared.has_codes(config):
             network = shared.adopt(network)
         run = train(config, examples[0], examples[1], folder, network, progress=False)
         timing = {"parameters": sum(p.numel() for p in run.network.parameters())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def run_experiment(
     workers: int = 1,
     scheduler: str | None = None,
     probabilities: str | Path | None = None,
+    shared_folder: str | Path | None = None,
 ) -> dict:
     """Run an experiment, or what is left of it, and write its report.
 
@@ -82,6 +84,8 @@ def run_experiment(
         As for `run_cells`.
     probabilities : Path or str, optional
         CSV of published classifiers' probabilities, for `baselines` (see `tsc_core.training.published`).
+    shared_folder : Path or str, optional
+        Where the frozen encoder and its codes are kept, for several experiments on one dataset to share.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def run_experiment(
     dataset, folder = Dataset(data), Path(out)
     scale = scale_for(name, dataset, scale)
     found = EXPERIMENTS[name](scale)
-    shared = _shared(found, folder, scale)
+    shared = _shared(found, Path(shared_folder or folder / "shared"), scale)
     _prepare(found.cells, str(data), shared)
     results = {}
     bar = tqdm(total=len(found.cells), desc=name, unit="cell", disable=None)
@@ -116,7 +120,7 @@ def run_experiment(
 def _shared(experiment: Experiment, folder: Path, scale: Scale) -> SharedCodes:
     coded = [cell.config for cell in experiment.cells if cell.mode == "codes" and cell.config.model.images]
     encoder = encoder_run(replace(coded[0], training=scale.encoder_training)) if coded else None
-    return SharedCodes(str(folder / "shared"), encoder)
+    return SharedCodes(str(folder), encoder)
 
 
 def _prepare(cells: tuple[Cell, ...], data: str, shared: SharedCodes) -> None:
@@ -128,8 +132,7 @@ def make_report(experiment: Experiment, results: dict[str, dict], scale: Scale, 
     """The table with its statistics, as plain JSON values; accuracies in per cent."""
     rows = [_row(row, experiment, results) for row in experiment.rows]
     _mark_best(rows, experiment.choose_by)
-    configs = {cell.key: cell.config for cell in experiment.cells}
-    cells = [{**_plain(results[key]), "config": to_dict(config)} for key, config in configs.items() if key in results]
+    cells = [_plain(results[cell.key]) for cell in experiment.cells if cell.key in results]
     return {
         "name": experiment.name,
         "title": experiment.title,
@@ -176,6 +179,7 @@ def _row(row: Row, experiment: Experiment, results: dict[str, dict]) -> dict:
         "reference": row.reference,
         "against_reference": compare(ours, accuracies(reference, results)) if reference else None,
         "cells": [cell.key for cell in row.cells],
+        "config": to_dict(row.cells[0].config),
     }
 
 
@@ -198,6 +202,13 @@ def _labels(experiment: Experiment, folder: Path, results: dict[str, dict]) -> d
             with path.open(newline="", encoding="utf-8") as file:
                 return {row["oid"]: row["label"] for row in csv.DictReader(file)}
     return {}
+
+
+def compact(folder: Path, target: Path) -> None:
+    """Copy what pages and notebooks read of an experiment: the report, curves and objects, no weights."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (REPORT, CURVES, OBJECTS):
+        shutil.copyfile(folder / name, target / name)
 
 
 def write_curves(folder: Path, results: dict[str, dict]) -> None:

@@ -104,10 +104,10 @@ def coded(
     progress : bool
         Show a bar on standard error.
     """
-    torch.manual_seed(seed)
     parts: list[dict[str, Tensor]] = []
     bar = tqdm(total=len(examples), desc="encoding", unit="object", disable=None if progress else True, leave=False)
-    with bar:
+    with bar, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         for batch in in_order(examples, 64):
             tensors = as_dict(batch)
             if encoder is not None:

@@ -13,12 +13,9 @@ from tsc_core.training.paper_tables import ROTATIONS, TWENTY_RUNS, Rotation
 
 def _config(name: str, setting: Rotation, scale: Scale) -> RunConfig:
     encoder = replace(scale.encoder, rotations=setting.views, jitter_turns=setting.jitter_turns)
-    if scale.quick:
-        encoder = replace(encoder, width=8)
     model = ModelConfig("stamp", 1, CLASSES, allwise=False, encoder=encoder)
     preprocess = PreprocessConfig(("science", "template", "difference"), setting.crop, allwise=False)
-    training = replace(scale.training, iterations=160, batch_size=32) if scale.quick else scale.training
-    return RunConfig(name, model, preprocess, training, scale.data)
+    return RunConfig(name, model, preprocess, scale.stamp_training, scale.data)
 
 
 def experiment(scale: Scale) -> Experiment:

@@ -64,6 +64,11 @@ class Scale:
         return replace(self.training, iterations=300, batch_size=48) if self.quick else self.training
 
     @property
+    def stamp_training(self) -> TrainConfig:
+        """Runs of whole networks on one alert, which has no frozen form."""
+        return replace(self.training, iterations=160, batch_size=32) if self.quick else self.training
+
+    @property
     def mode(self) -> Mode:
         """How cells with images run."""
         return "codes" if self.frozen or self.quick else "whole"
