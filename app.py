@@ -6,7 +6,6 @@ from tsc_core.display.desk import desk
 
 st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=":material/flare:", layout="wide")
 st.session_state.framed = True
-desk().warm()  # loads the models while the first page is drawn
 page = st.navigation(
     [
         st.Page("pages/explorer.py", title="Explorer", icon=":material/flare:", default=True),
@@ -19,3 +18,4 @@ page = st.navigation(
     position="top",
 )
 page.run()
+desk().warm()  # loads the models once the first page is drawn, so that the next ones need not wait

@@ -15,7 +15,6 @@ from tsc_core.display.progression import Reference, progression
 from tsc_core.display.stamps import STRETCHES, draw_stamp, pixel_limits
 from tsc_core.display.strip import first_place, legend, shown_places, tiles
 from tsc_core.display.text import percent, plain_markdown, utc_text
-from tsc_core.inference.doubt import abstention
 from tsc_core.preprocessing.quality import WINDOWS, select_alerts
 from tsc_core.sources import Source, SourceError
 from tsc_core.sources.packets import PacketSource
@@ -262,6 +261,8 @@ def classified(source: Source, sequence: AlertSequence, window: str) -> Predicti
 
 def verdict(place: st.delta_generator.DeltaGenerator, last: Step) -> None:
     """The class after the last step, and whether it should be named at all."""
+    from tsc_core.inference.doubt import abstention  # here, since SciPy takes its time and the stamps need not wait
+
     best = max(last.probabilities, key=last.probabilities.get)
     title = f"after {last.n} detection{'s' * (last.n > 1)}"
     doubts = abstention(last)

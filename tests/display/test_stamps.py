@@ -44,6 +44,13 @@ def test_linear_is_linear_and_asinh_lifts_the_faint():
     assert stretched(middle, "asinh", (0.0, 100.0))[0, 0] > 0.5
 
 
+@pytest.mark.parametrize(("stretch", "astropys"), [("asinh", "AsinhStretch"), ("log", "LogStretch")])
+def test_the_stretches_are_those_of_astropy(stretch, astropys):
+    visualization = pytest.importorskip("astropy.visualization")
+    level = np.linspace(0, 1, 101)
+    assert stretched(level, stretch, (0.0, 1.0)) == pytest.approx(getattr(visualization, astropys)()(level))
+
+
 def test_an_unknown_stretch_is_refused_by_name():
     with pytest.raises(ValueError, match="sqrt"):
         stretched(np.zeros((2, 2)), "sqrt", (0.0, 1.0))
