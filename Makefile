@@ -25,6 +25,8 @@ lint: $(VENV)/.dev
 # All shipped bundles from data to cards; REAL names the packets and their labels, if there are any.
 checkpoints: $(VENV)/.dev
 	$(BIN)/python -m tsc_core.training.ship --out checkpoints $(if $(REAL),--real $(REAL) --labels $(LABELS))
+	$(if $(REAL),$(BIN)/python -m tsc_core.training.ship.drift --real $(REAL) --labels $(LABELS))
+	$(BIN)/python -m tsc_core.training.ship.readme
 
 picture: $(VENV)/.dev
 	$(BIN)/python -m tsc_core.display.screenshot docs/explorer.png

@@ -20,9 +20,9 @@ from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
-from tsc_core.training.ship import members as shipped_members
 from tsc_core.training.ship.__main__ import CONFIGS, describe, fit_preprocessor
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
+from tsc_core.training.ship.drift import MAY_2020, by_period, period
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
 from tsc_core.training.ship.members import encode_all, train_bundle
@@ -86,13 +86,11 @@ def test_the_newest_window_of_a_real_object_comes_first_and_half_the_time(materi
 @pytest.fixture(scope="module")
 def made_bundle(material):
     chosen = config("temporal", 2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipped_members, "FOLDS", 2)
-        encoder, losses = pretrain(stamped(material), ENCODER, PREPROCESS, Pretraining(epochs=1, batch_size=16))
-        assert np.isfinite(losses).all()
-        codes = encode_all((a for s in material.sequences for a in s.alerts), encoder, PREPROCESS)
-        card = {"summary": "A test.", "trained_on": describe(material), "limits": ["All."], "licence": "MIT"}
-        return train_bundle(chosen, material, fit_preprocessor(chosen, material), encoder, codes, card)
+    encoder, losses = pretrain(stamped(material), ENCODER, PREPROCESS, Pretraining(epochs=1, batch_size=16))
+    assert np.isfinite(losses).all()
+    codes = encode_all((a for s in material.sequences for a in s.alerts), encoder, PREPROCESS)
+    card = {"summary": "A test.", "trained_on": describe(material), "limits": ["All."], "licence": "MIT"}
+    return train_bundle(chosen, material, fit_preprocessor(chosen, material), encoder, codes, card)
 
 
 def test_members_share_the_encoder_and_differ_else(made_bundle):
@@ -113,6 +111,23 @@ def test_a_fold_is_scored_by_the_member_that_did_not_see_it(made_bundle, materia
             assert len(steps[0].members) == 1
             everyone = Predictor([made_bundle]).score([(selection, known.sequence)])[0][0]
             assert everyone.members[made_bundle.folds[known.sequence.oid]].allclose(steps[0].members[0])
+
+
+def test_periods_are_told_apart_by_the_newest_detection(material):
+    early, late = {}, {}
+    for known in material.real:
+        newest = max(alert.mjd for alert in known.sequence.alerts)
+        (late if period(known) else early)[known.sequence.oid] = newest
+    assert all(mjd < MAY_2020 for mjd in early.values())
+    assert all(mjd >= MAY_2020 for mjd in late.values())
+
+
+def test_each_period_is_scored_by_members_that_saw_the_other_alone(made_bundle, material):
+    halves = replace(material, folds={k.sequence.oid: i % 2 for i, k in enumerate(material.real)})
+    halves_bundle = replace(made_bundle, folds=halves.folds)
+    found = by_period(halves_bundle, halves)
+    labelled = [k for k in material.real if k.label in TEMPORAL_CLASSES]
+    assert 0 < sum(entry["objects"] for entry in found.values()) <= len(labelled)
 
 
 def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path):

@@ -11,6 +11,7 @@ from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
 
+DRIFT = "drift.json"
 Sets = Mapping[str, tuple[Source, dict[str, str], str]]  # title -> source, labels by oid, window
 
 
@@ -60,9 +61,25 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
     ]
     for title, report in reports.items():
         parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), ""]
+    if (folder / DRIFT).exists():
+        parts += ["### Across time", "", *_drift(json.loads((folder / DRIFT).read_text(encoding="utf-8"))), ""]
     parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
     parts += ["## Licence and citation", "", bundle.card["licence"], ""]
     (folder / "card.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _drift(found: Mapping[str, Mapping[str, dict]]) -> list[str]:
+    """Real objects before and after May 2020, scored by members that saw both periods and by ones that did not."""
+    rows = ["| packets | trained on | objects | balanced accuracy [95 %] | recall (objects) |", "|---|---|---|---|---|"]
+    for name, periods in found.items():
+        for when, entry in periods.items():
+            low, high = entry["balanced_accuracy_interval"]
+            recall = ", ".join(f"{k} {v['value']:.2f} ({v['n']})" for k, v in entry["recall"].items() if v["n"])
+            rows.append(
+                f"| {when} | {name} | {entry['objects']} | {entry['balanced_accuracy']:.3f} [{low:.3f}-{high:.3f}] "
+                f"| {recall} |"
+            )
+    return rows
 
 
 def _table(report: dict) -> list[str]:

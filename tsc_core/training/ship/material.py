@@ -58,6 +58,11 @@ class Material:
     folds: dict[str, int]
 
     @property
+    def fold_count(self) -> int:
+        """Number of folds; without real objects, of members that differ in their seeds alone."""
+        return max(self.folds.values(), default=FOLDS - 1) + 1
+
+    @property
     def sequences(self) -> Iterable[AlertSequence]:
         """All sequences, labelled or not."""
         yield from (known.sequence for known in (*self.simulated, *self.real))

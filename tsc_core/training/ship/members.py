@@ -24,7 +24,7 @@ from tsc_core.preprocessing.quality import stamp_fault
 from tsc_core.preprocessing.transform import scale_stamps
 from tsc_core.training.calibration import fit_temperature
 from tsc_core.training.frozen import CodedExamples
-from tsc_core.training.ship.material import FOLDS, Known, Material, views
+from tsc_core.training.ship.material import Known, Material, views
 from tsc_core.training.trainer import train
 
 REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
@@ -163,7 +163,7 @@ def train_bundle(
     """All members of a bundle, with temperatures and doubt fitted on what each member did not see."""
     trainer = Trainer(config, preprocessor, encoder, codes)
     members = []
-    for fold in range(FOLDS):
+    for fold in range(material.fold_count):
         training = [k for k in material.real if material.folds[k.sequence.oid] != fold]
         members.append(trainer.member([*material.simulated, *training], config.training.seed + fold))
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
