@@ -14,7 +14,7 @@ from tsc_core.evaluation.metrics import accuracy, balanced_accuracy, recalls
 from tsc_core.evaluation.results import NATURAL_COUNTS, ORIGINS, Result, find_results, over_seeds
 from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT
 
-MOST_OBJECTS = 200
+MOST_OBJECTS, MATRIX_WIDTH, SUMMARY_WIDTH = 200, 520, 400
 state = st.session_state
 
 
@@ -117,13 +117,16 @@ if not results:
     st.stop()
 
 origins = [origin for origin in ORIGINS if any(result.origin == origin for result in results)]
-origin = st.segmented_control("Objects", origins, default=origins[0], required=True, key="origin")
+if state.get("origin") not in origins:
+    state.origin = origins[0]
+origin = st.segmented_control("Objects", origins, required=True, key="origin")
 here = [result for result in results if result.origin == origin]
 one_tab, difference_tab, calibration_tab = st.tabs(["One model", "Difference of two", "Calibration"])
 with one_tab:
     chosen = one_of("Result", here, "result")
     first = chosen[0]
-    left, right = st.columns([3, 2])
+    beside = st.container(horizontal=True)
+    left, right = beside.container(width=MATRIX_WIDTH), beside.container(width=SUMMARY_WIDTH)
     with left:
         if len(chosen) > 1:
             classes, mean, spread = over_seeds(chosen)
@@ -134,7 +137,9 @@ with one_tab:
             )
         else:
             chart = confusion_chart(first.classes, first.counts)
-        event = st.altair_chart(chart, key=f"matrix {first.title}", on_select="rerun", selection_mode=CELL)
+        event = st.altair_chart(
+            chart, key=f"matrix {first.title}", on_select="rerun", selection_mode=CELL, width="content"
+        )
     with right:
         summary(first)
         objects_of(first, event)
@@ -149,7 +154,7 @@ with difference_tab:
     elif a is b:
         st.info("Choose two different results to see where they differ.")
     else:
-        st.altair_chart(difference_chart(a.classes, a.counts, b.counts))
+        st.altair_chart(difference_chart(a.classes, a.counts, b.counts), width="content")
         st.caption("Points of row per cent: blue where the first has more, orange where the second has.")
 with calibration_tab:
     with_objects = [result for result in here if result.scores]

@@ -1,5 +1,7 @@
 """Models: the bundles that ship, their cards, their limits, their speed here."""
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -43,7 +45,7 @@ with st.container(border=True):
     if card.problem:
         st.error(plain_markdown(card.problem))
     elif card.text:
-        st.markdown(card.text)
+        st.markdown(re.sub(r"^#", "###", card.text, flags=re.MULTILINE))  # below the page's own headings
     else:
         st.info("This bundle has no card yet: it was not evaluated.")
 with st.expander("Configuration"):

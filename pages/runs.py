@@ -32,7 +32,7 @@ def run_table(runs: list[Run], only_differences: bool) -> pd.DataFrame:
     for run in runs:
         state = "finished" if run.result else "not finished"
         row = {"run": run.name, "state": "broken" if run.broken else state}
-        row |= {name: value for name, value in metrics_of(run).items() if name.count(".") < 2}
+        row |= {name: value for name, value in metrics_of(run).items() if name.count(".") < 2 and name != "seed"}
         rows.append(row | {key: str(run.config[key]) for key in keys if key in run.config})
     return pd.DataFrame(rows)
 

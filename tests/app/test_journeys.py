@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.app.conftest import served, settled
+from tests.app.conftest import PATIENCE, served, settled
 from tests.app.made_runs import make_experiment, make_folder
 from tests.packet_maker import make_object, write_archive
 from tsc_core.sources.demo import ARCHIVE
@@ -158,7 +158,7 @@ def test_a_list_of_fifty_ids_is_classified_and_exported(app, page, tmp_path):
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Take 50 objects of this source").click()
     page.get_by_role("button", name="Classify 50 objects").click()
-    page.get_by_text("50 objects, 0 could not be read").wait_for()
+    page.get_by_text("50 objects, 0 could not be read").wait_for(timeout=4 * PATIENCE)
     with page.expect_download() as download:
         page.get_by_role("button", name="Table (CSV)").click()
     with open(download.value.path(), newline="") as file:

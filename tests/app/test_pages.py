@@ -108,6 +108,15 @@ def test_matrices_of_runs_are_shown_with_recall_and_natural_precision(tmp_path):
     assert {"recall", "precision at natural rates"} <= set(test.dataframe[0].value.columns)
 
 
+def test_the_demo_archive_becomes_matrices_at_the_press_of_a_button(tmp_path):
+    test = opened("pages/confusion.py", folder=str(tmp_path))
+    test.button[0].click().run()
+    assert not test.exception
+    assert test.selectbox(key="result").value.endswith("n = 1 · demo archive, classified here")
+    assert test.metric[0].label == "Objects"
+    assert 20 <= int(test.metric[0].value) <= 30
+
+
 def test_a_list_with_a_wrong_id_stops_early_and_a_right_one_is_classified():
     test = opened("pages/batch.py")
     test.text_area(key="ids").set_value("DEMO01 <b>x</b>").run()

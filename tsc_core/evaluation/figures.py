@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import altair as alt
     import plotly.graph_objects as go
 
+CELL_PIXELS = 84
 CELL = "cell"  # name of the selection that a click on a matrix sets
 OTHERS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A68B8", "#8C8C8C")  # runs
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -38,6 +39,11 @@ def matrix_rows(
                 {"true": true, "predicted": predicted, "count": float(counts[i, j]), "share": known, "text": text}
             )
     return rows
+
+
+def _size(classes: Sequence[str]) -> dict[str, int]:
+    """Width and height of a matrix: cells that hold their two lines, five of them within a tablet's page."""
+    return {"width": CELL_PIXELS * len(classes), "height": CELL_PIXELS * len(classes)}
 
 
 def confusion_chart(
@@ -65,7 +71,7 @@ def confusion_chart(
     )
     scale = alt.Scale(domain=[0, 1], scheme="blues")
     cells = base.mark_rect(cursor="pointer").encode(
-        color=alt.Color("share:Q", scale=scale, legend=alt.Legend(title="share of true", format="%")),
+        color=alt.Color("share:Q", scale=scale, legend=None),
         stroke=alt.condition(picked, alt.value("#F0B400"), alt.value("#8C8C8C")),
         strokeWidth=alt.condition(picked, alt.value(4), alt.value(0.5)),
     )
@@ -74,8 +80,7 @@ def confusion_chart(
         text=alt.Text("count:Q", format=",.4~g"), color=ink
     )
     share = base.mark_text(dy=11, fontSize=12).encode(text="text:N", color=ink)
-    side = 90 * len(classes) + 60
-    return alt.layer(cells.add_params(picked), number, share).properties(height=side)
+    return alt.layer(cells.add_params(picked), number, share).properties(**_size(classes))
 
 
 def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarray) -> alt.LayerChart:
@@ -101,7 +106,7 @@ def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarr
     words = base.mark_text(fontSize=14).encode(
         text="text:N", color=alt.condition("abs(datum.points) > 60", alt.value("white"), alt.value("#1B2530"))
     )
-    return alt.layer(cells, words).properties(height=90 * len(classes) + 60)
+    return alt.layer(cells, words).properties(**_size(classes))
 
 
 def reliability_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> go.Figure:
