@@ -87,17 +87,20 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.2 * np.abs(rng.standard_normal(epochs))
     share = 0.016 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
     faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
-    mag = float(np.clip(min(rng.normal(15.7, 1.9), faintest), 12.3, 20.0))
+    mag = float(np.clip(min(rng.normal(15.95, 1.9), faintest), 12.3, 20.0))
     flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.1 + rng.exponential(0.4, epochs)))
-    extra = np.stack([_blob(r * math.cos(t), r * math.sin(t), rng) for r, t in zip(away, angle, strict=True)])
+    widths = visits.seeing / 2.35
+    extra = np.stack(
+        [_blob(r * math.cos(t), r * math.sin(t), w, rng) for r, t, w in zip(away, angle, widths, strict=True)]
+    )
     sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
     star = (float(rng.normal(0.0, 0.2)), float(rng.normal(0.0, 0.2)), mag)
     return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.4), 0.03)
 
 
-def _blob(x: float, y: float, rng: np.random.Generator) -> np.ndarray:
+def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = rng.lognormal(math.log(0.93), 0.12), rng.lognormal(math.log(0.8), 0.12)
+    a, b = width * rng.lognormal(0.05, 0.12), width * rng.lognormal(-0.08, 0.12)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
@@ -158,7 +161,7 @@ ARTEFACTS: dict[str, Callable[[Visits, np.random.Generator], Fault]] = {
 }
 # Typical share of visits in which a fault shows again.
 RECURS = {
-    "bad subtraction": 0.013,
+    "bad subtraction": 0.009,
     "saturated star": 0.05,
     "diffraction spike": 0.04,
     "cosmic ray": 0.0,

@@ -67,8 +67,10 @@ class Site:
         Time, filter, 5-sigma limit (mag) and FWHM (pixel, as ZTF states it) of the exposure.
     covered : int
         How often the survey had been there (ZTF's ``ncovhist``).
-    label : str
-        Class of what is seen.
+    label, subclass : str
+        Class and subclass of what is seen; an empty subclass is drawn.
+    density : float
+        Stars brighter than r = 21.8 per square arcmin around there; 0 for the model's.
     """
 
     ra: float
@@ -79,6 +81,8 @@ class Site:
     seeing: float
     covered: int
     label: str
+    subclass: str = ""
+    density: float = 0.0
 
 
 def observed_nights(ra: float, dec: float, start: float, end: float, rng: np.random.Generator) -> np.ndarray:
@@ -101,8 +105,9 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
     mjd = mjd + order * rng.uniform(0.016, 0.11, len(mjd))  # half an hour to some hours within the night
     first = np.repeat(rng.integers(1, 3, len(nights)), count)
     fid = np.where(order % 2 == 0, first, 3 - first).astype(int)
-    keep = (mjd >= start) & (mjd < end)
-    return observe(mjd[keep], fid[keep], rng)
+    chosen = np.argsort(mjd, kind="stable")
+    chosen = chosen[(mjd[chosen] >= start) & (mjd[chosen] < end)]
+    return observe(mjd[chosen], fid[chosen], rng)
 
 
 def visits_up_to(site: Site, days: float, rng: np.random.Generator) -> Visits:

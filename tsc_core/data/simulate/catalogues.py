@@ -187,7 +187,7 @@ def _reference(field: Field, fid: int, rng: np.random.Generator) -> Reference:
     listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - deepest) / 0.25))
     if not listed.any():
         listed[np.argmin(mag)] = True
-    wide, odd = _extent_rank(field, 0.8, 0.4, rng)[listed], _extent_rank(field, 0.7, 0.2, rng)[listed]
+    wide, odd = _extent_rank(field, 0.55, 0.3, rng)[listed], _extent_rank(field, 0.6, 0.1, rng)[listed]
     mag = mag[listed]
     error = table("sigmagnr").draw(mag, rng.uniform(size=len(mag)))
     chi, sharp = table("chinr").draw(mag, odd), table("sharpnr").draw(mag, wide)

@@ -1,8 +1,8 @@
 """Simulated alerts beside real ones: distributions, and whether a classifier can tell them apart.
 
 One alert of each real object is taken, its newest packet, and for each a made object of the same class in the same
-exposure: place (within half a degree), time, filter, depth, seeing and number of earlier visits are those of the archive,
-since they tell where the survey looked and not what it saw. All else is simulated. Objects without a label take a class
+exposure: place (within half a degree), density of stars, time, filter, depth, seeing and number of earlier visits are
+those of the archive, since they tell where the survey looked and not what it saw. All else is simulated. Objects without a label take a class
 from `UNLABELLED_MIX`, an estimate from what can be counted in the archive: no reference source and one detection
 (asteroids), on a star with few detections in many visits (faulty subtractions), on a star with many (variables).
 """
@@ -27,6 +27,12 @@ from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import CLASSES
 
 UNLABELLED_MIX = {"AGN": 0.05, "SN": 0.04, "VS": 0.20, "asteroid": 0.17, "bogus": 0.54}
+ALERTED_FAULTS = {
+    "bad subtraction": 0.89, "saturated star": 0.03, "diffraction spike": 0.02, "cosmic ray": 0.015,
+    "hot column": 0.015, "ghost": 0.005, "noise": 0.025,
+}  # fmt: skip
+NEIGHBOURS = 8  # alerts whose counts of PS1 sources give the density of stars of a place
+FAINT_GALAXIES = 3.4  # of them per square arcmin
 FEATURES = PAPER + EXTRAS
 NAMES = tuple(feature.name for feature in FEATURES)
 JITTER = 0.3  # deg: places are moved, so that the test is not about single positions
@@ -70,10 +76,20 @@ def sites_of(alerts: Sequence[Alert], labels: Mapping[str, str], rng: np.random.
     places = [_place(alert, rng) for alert in alerts]
     odds = np.array([_odds(ra, dec) for ra, dec in places])
     odds = odds / odds.mean(axis=0) * np.array([UNLABELLED_MIX[name] for name in CLASSES])
+    crowds = _densities(alerts)
     return tuple(
-        _site(alert, place, labels.get(alert.oid, ""), share / share.sum(), rng)
-        for alert, place, share in zip(alerts, places, odds, strict=True)
+        _site(alert, place, labels.get(alert.oid, ""), share / share.sum(), crowd, rng)
+        for alert, place, share, crowd in zip(alerts, places, odds, crowds, strict=True)
     )
+
+
+def _densities(alerts: Sequence[Alert]) -> list[float]:
+    """Stars per square arcmin around each alert, from what its neighbours on the sky (not it) count in PS1."""
+    ra, dec = (np.radians([alert.value(name) for alert in alerts]) for name in ("ra", "dec"))
+    sky = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    counts = np.array([alert.value("nmtchps") for alert in alerts])
+    near = np.argsort(-(sky @ sky.T), axis=1)[:, 1 : NEIGHBOURS + 1]
+    return [float(max(counts[row].mean() / (math.pi * 0.25) - FAINT_GALAXIES, 0.8)) for row in near]
 
 
 def _place(alert: Alert, rng: np.random.Generator) -> tuple[float, float]:
@@ -89,7 +105,10 @@ def _odds(ra: float, dec: float) -> list[float]:
     return [by_class[name] for name in CLASSES]
 
 
-def _site(alert: Alert, place: tuple[float, float], label: str, shares: np.ndarray, rng: np.random.Generator) -> Site:
+def _site(
+    alert: Alert, place: tuple[float, float], label: str, shares: np.ndarray, crowd: float, rng: np.random.Generator
+) -> Site:
+    fault = str(rng.choice(list(ALERTED_FAULTS), p=list(ALERTED_FAULTS.values())))
     drawn = CLASSES[int(rng.choice(len(CLASSES), p=shares))]
     return Site(
         ra=place[0],
@@ -99,7 +118,9 @@ def _site(alert: Alert, place: tuple[float, float], label: str, shares: np.ndarr
         limit=alert.value("diffmaglim") + rng.normal(0.0, 0.02),
         seeing=alert.value("fwhm") * alert.value("seeratio") * math.exp(rng.normal(0.0, 0.01)),
         covered=max(1, round(alert.value("ncovhist") * math.exp(rng.normal(0.0, 0.05)))),
-        label=label if label in CLASSES else drawn,
+        label=(kind := label if label in CLASSES else drawn),
+        subclass=fault if kind == "bogus" else "",
+        density=crowd,
     )
 
 

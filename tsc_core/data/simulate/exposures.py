@@ -13,7 +13,7 @@ from tsc_core.data.simulate.scene import Field
 
 TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
 TEMPLATE_NOISE = {1: 1.55, 2: 2.0}  # DN per pixel, of about 15 frames
-RESAMPLED = (0.10, -0.06)  # what resampling leaves in the template's noise (`correlated`)
+RESAMPLED = (0.09, -0.07)  # what resampling leaves in the template's noise (`correlated`)
 WHITENED = (0.02, -0.024)  # and matching the seeing in the difference's
 CHIP = ((-0.014, 0.01), 0.004)  # and the detector in the science image's
 REACH = 12.0  # pixels beyond the image out to which sources still light it

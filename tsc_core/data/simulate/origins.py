@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Origin:
         Motion in pixels per exposure (x, y), for asteroids.
     artefact : str or None
         The fault of a bogus detection, a key of `artefacts.ARTEFACTS`.
+    density : float
+        Stars brighter than r = 21.8 per square arcmin around it; 0 for the sky model's.
     """
 
     label: str
@@ -50,7 +52,7 @@ class Origin:
     wise: tuple[float, float, float, float] | None = None
     rate: tuple[float, float] = (0.0, 0.0)
     artefact: str | None = None
-    neighbours: tuple[tuple[float, float, float, float], ...] = field(default=())
+    density: float = 0.0
 
 
 def _wise(w1: float, w12: float, w23: float, w34: float, rng: np.random.Generator) -> tuple[float, ...] | None:
@@ -250,13 +252,13 @@ def _asteroid(rng: np.random.Generator, fast: bool = False) -> Origin:
 
 
 ARTEFACT_SHARES = {
-    "bad subtraction": 0.80,
-    "saturated star": 0.06,
-    "diffraction spike": 0.05,
-    "cosmic ray": 0.03,
-    "hot column": 0.04,
-    "ghost": 0.02,
-    "noise": 0.03,
+    "bad subtraction": 0.55,
+    "saturated star": 0.12,
+    "diffraction spike": 0.08,
+    "cosmic ray": 0.08,
+    "hot column": 0.07,
+    "ghost": 0.03,
+    "noise": 0.07,
 }
 
 

@@ -160,9 +160,9 @@ def make_object(
 
 def _at_site(oid: str, site: Site, rng: np.random.Generator) -> MadeObject:
     """An object of the site's class that its exposure detects; where hardly any would be, a faulty subtraction."""
-    for label in (site.label, "bogus"):
+    for label, subclass in ((site.label, site.subclass or None), ("bogus", "bad subtraction")):
         for _ in range(TRIES):
-            origin = replace(draw_origin(label, rng), ra=site.ra, dec=site.dec)
+            origin = replace(draw_origin(label, rng, subclass), ra=site.ra, dec=site.dec, density=site.density)
             timeline = _timeline(origin, False, rng, site)
             if timeline is not None:
                 return _assemble(oid, origin, timeline, 1, rng)
@@ -277,7 +277,7 @@ def _stamps(cutouts: Cutouts, index: int, positive: bool) -> tuple[np.ndarray, n
 
 
 def _field(origin: Origin, fault: Fault | None, rng: np.random.Generator) -> Field:
-    field = draw_field(origin.ra, origin.dec, rng)
+    field = draw_field(origin.ra, origin.dec, rng, origin.density)
     for x, y, r in fault.stars if fault else ():
         field = one_source(x, y, star_colours(r, rng)).joined(field)
     return field

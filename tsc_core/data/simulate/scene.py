@@ -54,13 +54,13 @@ def star_colours(r: float, rng: np.random.Generator) -> tuple[float, float, floa
     return r + colour, r, i, i - 0.3 * colour - rng.normal(0.0, 0.06)
 
 
-def draw_field(ra: float, dec: float, rng: np.random.Generator) -> Field:
-    """Field stars (by galactic latitude) and faint galaxies around a position."""
+def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float = 0.0) -> Field:
+    """Field stars and faint galaxies around a position; `density` of stars per square arcmin, 0 for the sky model's."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared
-    density = star_density(ra, dec) * rng.lognormal(0.0, 0.35)
+    density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
     slope = 0.17 + 0.1 * min(1.0, density / 60.0)
     stars = rng.poisson(area * density * 10 ** (slope * (DEEPEST - 21.8)))
-    galaxies = rng.poisson(area * 4.0 * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
+    galaxies = rng.poisson(area * 3.3 * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)
     return s.joined(g)

@@ -83,7 +83,7 @@ def follow(
     change = flux - steady
     snr = _signal(change, steady, visits, rng)
     faint = visits.zeropoint - 2.5 * np.log10(np.abs(change) + 1e-3) - visits.limit
-    detected = (snr > 5.0) & (faint < rng.normal(-0.12, 0.15, len(visits)))
+    detected = (snr > 5.0) & (faint < rng.normal(-0.2, 0.15, len(visits)))
     if any(origin.rate):
         detected &= visits.mjd >= (start if site is None else site.mjd)  # what moves was elsewhere before
     first = _first_packet(origin, visits, detected, start, fresh, site)

@@ -1,0 +1,193 @@
+"""Made objects: repeatable, in the real packet format, and physical."""
+
+import gzip
+import io
+import math
+import tarfile
+from dataclasses import replace
+
+import fastavro
+import numpy as np
+import pytest
+
+from tsc_core.data.simulate import avro, cadence, demo, lightcurves
+from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
+from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
+from tsc_core.sources.packets import PacketSource, decode_packets
+from tsc_core.survey import CLASSES, MADE_OID
+
+
+@pytest.fixture(scope="module")
+def objects():
+    return list(simulate_objects(15, seed=11))
+
+
+def test_classes_in_turn_and_ids(objects):
+    assert [made.label for made in objects] == [CLASSES[number % 5] for number in range(15)]
+    assert len({made.oid for made in objects}) == 15
+    assert all(MADE_OID.fullmatch(made.oid) for made in objects)
+
+
+def test_same_seed_same_bytes_with_any_number_of_processes(tmp_path, objects):
+    write_archive(tmp_path / "a.tar.gz", objects)
+    write_archive(tmp_path / "b.tar.gz", simulate_objects(15, seed=11, processes=2))
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+    assert (tmp_path / "a.labels.csv").read_text() == (tmp_path / "b.labels.csv").read_text()
+    other = next(iter(simulate_objects(1, seed=12)))
+    assert encode_object(other) != encode_object(objects[0])
+
+
+def test_object_does_not_depend_on_where_the_list_begins(objects):
+    later = next(iter(simulate_objects(1, seed=11, first=7)))
+    assert packet_files(later) == packet_files(objects[7])
+
+
+def test_archive_is_read_back(tmp_path, objects):
+    write_archive(tmp_path / "night.tar.gz", objects)
+    with tarfile.open(tmp_path / "night.tar.gz") as archive:
+        assert archive.getmembers()[0].name == f"{objects[0].packets[0].candidate['candid']}.avro"
+    source = PacketSource(tmp_path / "night.tar.gz")
+    assert source.problems == ()
+    assert set(source.oids()) == {made.oid for made in objects}
+    for made in objects:
+        read, direct = source.fetch(made.oid), made_sequence(made)
+        assert [a.candid for a in read.alerts] == [a.candid for a in direct.alerts]
+        assert [dict(a.record) for a in read.alerts] == [dict(a.record) for a in direct.alerts]
+        for one, two in zip(read.alerts, direct.alerts, strict=True):
+            assert one.has_stamps == two.has_stamps
+            if one.has_stamps:
+                assert np.array_equal(one.stamps.science, two.stamps.science, equal_nan=True)
+        assert read.limits == direct.limits
+        assert read.flags == ()
+
+
+def test_schema_is_zipped_fits_in_avro(objects):
+    name, raw = packet_files(objects[0])[0]
+    record = next(iter(fastavro.reader(io.BytesIO(raw))))
+    assert record["schemavsn"] == "4.01"
+    assert name == f"{record['candid']}.avro"
+    assert record["candid"] > 2**53
+    assert set(avro.CANDIDATE_NAMES) == set(record["candidate"])
+    assert next(decode_packets(raw)).alert.stamps.shape == (63, 63)
+
+
+def test_stamp_bytes_are_big_endian_fits():
+    pixels = np.arange(6, dtype=np.float32).reshape(2, 3)
+    data = avro.encode_stamp(pixels)
+    assert data[4:8] == b"\0\0\0\0"  # no time in the gzip header
+    from astropy.io import fits
+
+    with fits.open(io.BytesIO(gzip.decompress(data))) as hdus:
+        assert hdus[0].header["BITPIX"] == -32
+        assert np.array_equal(hdus[0].data, pixels)
+
+
+def test_difference_is_science_minus_template(objects):
+    """Light of the subject: the sign of the cutouts agrees with isdiffpos, and the flux with magpsf."""
+    checked = 0
+    for made in objects:
+        for packet in made.packets:
+            science, template, difference = packet.stamps
+            sign = 1.0 if packet.candidate["isdiffpos"] == "t" else -1.0
+            core = np.s_[28:35, 28:35]
+            if made.label == "bogus" or packet.candidate["scorr"] < 12 or np.isnan(science).any():
+                continue
+            expected = sign * (science - template)[core].sum()
+            assert difference[core].sum() > 0
+            if made.label in ("SN", "asteroid"):  # no star below: both subtractions see the same light
+                flux = 10 ** (-0.4 * (packet.candidate["magpsf"] - _zero(packet)))
+                assert difference[core].sum() == pytest.approx(flux, rel=0.4)
+            else:
+                assert expected == pytest.approx(difference[core].sum(), abs=float(0.8 * abs(expected) + 500))
+            checked += 1
+    assert checked >= 5
+
+
+def _zero(packet):
+    return packet.candidate["zpmed"] + 0.02
+
+
+def test_counters_grow(objects):
+    for made in objects:
+        detections = [packet.candidate["ndethist"] for packet in made.packets]
+        visits = [packet.candidate["ncovhist"] for packet in made.packets]
+        assert detections == sorted(detections)
+        assert visits == sorted(visits)
+        assert all(d <= v for d, v in zip(detections, visits, strict=True)) or made.label == "bogus"
+        assert all(p.candidate["jdstarthist"] <= p.candidate["jd"] for p in made.packets)
+
+
+def test_history_is_of_the_last_thirty_days(objects):
+    for made in objects:
+        for packet in made.packets:
+            age = [packet.candidate["jd"] - entry["jd"] for entry in packet.history]
+            assert all(0 < days <= 30.001 for days in age)
+
+
+def test_an_asteroid_is_there_for_one_night(objects):
+    rocks = [made for made in objects if made.label == "asteroid"]
+    assert all(len(made.packets) == 1 for made in rocks)
+    assert not any(entry.get("magpsf") for made in rocks for entry in made.packets[0].history)
+
+
+def test_labels_have_empty_cells_for_missing_bands(objects):
+    row = label_row(replace(objects[0], allwise=None))
+    assert (row["w1"], row["label"]) == ("", "AGN")
+
+
+def test_recipe_limits_classes_and_detections():
+    made = list(simulate_objects(4, seed=3, recipe=Recipe(classes=("SN", "VS"), detections=2)))
+    assert [one.label for one in made] == ["SN", "VS", "SN", "VS"]
+    assert max(len(one.packets) for one in made) <= 2
+
+
+def test_site_gives_its_own_exposure():
+    site = cadence.Site(150.0, 20.0, 59000.3, 1, 20.3, 2.6, 400, "asteroid")
+    made = next(iter(simulate_objects(1, seed=5, recipe=Recipe(sites=(site,)))))
+    candidate = made.packets[-1].candidate
+    assert (made.label, candidate["fid"], candidate["ncovhist"]) == ("asteroid", 1, 400)
+    assert candidate["jd"] == pytest.approx(59000.3 + 2400000.5)
+    assert candidate["diffmaglim"] == pytest.approx(20.3)
+    assert candidate["fwhm"] * candidate["seeratio"] == pytest.approx(2.6, rel=0.01)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_every_class_after_years(label):
+    made = make_object("SIM1", label, np.random.default_rng(4), 3, fresh=False)
+    assert made.packets
+    assert all(math.isfinite(made.packets[0].candidate[name]) for name in ("magpsf", "sigmapsf", "fwhm", "sgscore1"))
+
+
+def test_seeing_is_inverted():
+    assert cadence.stated_seeing(np.array([cadence.drawn_seeing(2.9)]))[0] == pytest.approx(2.9)
+
+
+def test_light_curves_keep_their_analytic_form():
+    times = np.linspace(0, 1, 2001)
+    wave = lightcurves.pulsator(58000 + times, 1.0, 0.0, 2.0, 0.0)
+    assert (wave.min(), wave.max()) == (pytest.approx(-1, abs=1e-4), pytest.approx(1, abs=1e-4))
+    dips = lightcurves.eclipses(58000 + times, 1.0, 0.0, (0.6, 0.3), 0.03)
+    assert (dips[0], dips[1000]) == (pytest.approx(0.6), pytest.approx(0.3))
+    shape = lightcurves.Explosion(18.0, 15.0, 0.08, 30.0, 0.02)
+    assert lightcurves.explosion(np.array([-1.0, 15.0]), shape).tolist() == [lightcurves.FAINT, pytest.approx(18.0)]
+
+
+def test_random_walk_has_its_variance_and_memory():
+    rng = np.random.default_rng(0)
+    walks = np.array([lightcurves.random_walk(np.array([0.0, 50.0, 5000.0]), 50.0, 0.3, rng) for _ in range(4000)])
+    assert walks.std(axis=0) == pytest.approx(np.full(3, 0.3), rel=0.06)
+    correlation = np.corrcoef(walks.T)
+    assert correlation[0, 1] == pytest.approx(math.exp(-1), abs=0.05)
+    assert abs(correlation[0, 2]) < 0.05
+
+
+def test_demo_has_its_awkward_cases():
+    made = {one.oid: one for one in demo.demo_objects()}
+    assert list(made) == [f"DEMO{number:02d}" for number in range(1, 31)]
+    by_damage = {case.damage: made[f"DEMO{place:02d}"] for place, case in enumerate(demo.CASES, 1) if case.damage}
+    assert by_damage["clipped"].packets[1].stamps[0].shape == (62, 63)
+    assert by_damage["missing"].packets[2].stamps is None
+    assert by_damage["no history"].packets[0].history is None
+    times = [packet.candidate["jd"] for packet in by_damage["pair"].packets]
+    assert min(np.diff(times)) < 6 / 24
+    assert {len(one.packets) for one in made.values()} >= {1, 2, 3, 4, 5, 6, 7, 8}
