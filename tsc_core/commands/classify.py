@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 
 from tsc_core.cli import DONE, FAILED, USAGE
 
@@ -18,15 +19,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per id, one a line")
     parser.add_argument("--bundle", action="append", metavar="NAME", help="use these bundles only (see `tsc models`)")
+    parser.add_argument(
+        "--priors",
+        default="balanced",
+        metavar="P",
+        help="class frequencies to assume: balanced (default; natural ones are shown beside), natural, "
+        "or AGN=0.3,SN=0.1,... relative to one another, a class not named cannot occur",
+    )
+    parser.add_argument(
+        "--coverage", type=float, default=0.9, help="of the conformal sets, between 0 and 1 (default 0.9)"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="which metadata and which parts of the stamps the last step rests on"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from tsc_core.inference.predictor import Predictor
+    from tsc_core.inference.priors import read_priors
     from tsc_core.inference.results import failed
     from tsc_core.sources import SourceError, open_source
 
     try:
-        predictor = Predictor.shipped(args.bundle)
+        priors = read_priors(args.priors)
+        if not 0 < args.coverage < 1:
+            raise ValueError(f"--coverage {args.coverage}: needs to lie between 0 and 1")
+        predictor = Predictor.shipped(args.bundle, args.coverage)
     except ValueError as error:
         print(f"tsc classify: {error}", file=sys.stderr)
         return USAGE
@@ -40,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return FAILED
     failures = 0
     for oid in oids:
-        line = classify_one(predictor, source, oid, args.window)
+        line = classify_one(predictor, source, oid, args.window, priors, args.explain)
         failures += line["error"] is not None
         show(line, args.json)
     problems = source.problems
@@ -60,13 +78,26 @@ def show(line: dict, as_json: bool) -> None:
     print(text.encode(errors="backslashreplace").decode(), flush=True)
 
 
-def classify_one(predictor: object, source: object, oid: str, window: str) -> dict:
+def classify_one(
+    predictor: object,
+    source: object,
+    oid: str,
+    window: str,
+    priors: Mapping[str, float] | None = None,
+    explained: bool = False,
+) -> dict:
     """One object's JSON line; a failure becomes its `error`, so that it never stops the others."""
+    from tsc_core.inference.explain import explain
+    from tsc_core.inference.priors import with_priors
     from tsc_core.inference.results import as_json, failed
     from tsc_core.sources import SourceError
 
     try:
-        prediction = predictor.predict(source.fetch(oid), window)
+        sequence = source.fetch(oid)
+        prediction = with_priors(predictor.predict(sequence, window), priors)
+        shown = prediction.steps[-1].n if prediction.steps else None
+        why = explain(predictor, sequence, window, shown) if explained else None
     except (SourceError, ValueError) as error:
         return failed(oid, source.name, str(error))
-    return as_json(prediction, None if prediction.steps else prediction.flags[-1])
+    line = as_json(prediction, None if prediction.steps else prediction.flags[-1])
+    return line | {"explanation": why.to_dict() if why else None} if explained else line

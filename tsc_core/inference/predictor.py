@@ -55,7 +55,7 @@ class Predictor:
                 self._serving.setdefault(n, []).append(bundle)
 
     @classmethod
-    def shipped(cls, names: Sequence[str] | None = None) -> Predictor:
+    def shipped(cls, names: Sequence[str] | None = None, coverage: float = COVERAGE) -> Predictor:
         """The bundles that ship, or those named, in that order.
 
         Raises
@@ -67,7 +67,7 @@ class Predictor:
         unknown = set(names or ()) - set(paths)
         if unknown:
             raise ValueError(f"no bundle {', '.join(sorted(unknown))}: there are {', '.join(paths) or 'none'}")
-        return cls(load_bundle(paths[name]) for name in (names or paths))
+        return cls((load_bundle(paths[name]) for name in (names or paths)), coverage)
 
     def predict(self, sequence: AlertSequence, window: Window = "first") -> Prediction:
         """What the models say of one object, and which detections they used.

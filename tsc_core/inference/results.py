@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tsc_core.alerts import AllWise, Prediction
+from tsc_core.alerts import AllWise, Prediction, Step
+from tsc_core.inference.priors import natural
 from tsc_core.survey import ZTF
 
 
@@ -27,11 +28,25 @@ def as_json(prediction: Prediction, error: str | None = None) -> dict:
             }
             for detection in prediction.detections
         ],
-        "steps": [
-            {"n": step.n, "model": step.model, "probabilities": dict(step.probabilities)} for step in prediction.steps
-        ],
+        "steps": [_step(step) for step in prediction.steps],
         "flags": list(prediction.flags),
     }
+
+
+def _step(step: Step) -> dict:
+    """One step; what its bundle cannot tell has no key."""
+    line = {"n": step.n, "model": step.model, "probabilities": dict(step.probabilities)}
+    if step.priors is not None:
+        line["priors"] = dict(step.priors)
+        if len(set(step.priors.values())) == 1:
+            line["natural"] = natural(step.probabilities)
+    if step.low is not None and step.high is not None:
+        line |= {"low": dict(step.low), "high": dict(step.high)}
+    if step.conformal is not None:
+        line |= {"conformal": list(step.conformal), "coverage": step.coverage}
+    if step.unlike is not None:
+        line["unlike"] = step.unlike
+    return line
 
 
 def failed(oid: str, source: str, error: str) -> dict:
@@ -54,7 +69,41 @@ def as_text(line: dict) -> str:
     for step in line["steps"]:
         ranked = sorted(step["probabilities"].items(), key=lambda item: -item[1])
         rows.append(f"  n={step['n']}  " + "  ".join(f"{k} {p:.3f}" for k, p in ranked) + f"  [{step['model']}]")
+        rows += [f"       {text}" for text in _doubts(step, ranked[0][0])]
+    if line.get("explanation"):
+        rows += [f"  {text}" for text in _why(line["explanation"])]
     return "\n".join(rows)
+
+
+def _why(found: dict, most: int = 8) -> list[str]:
+    """The features that matter most to the last step, and the strongest patch of each stamp."""
+    top, odds = found["top"], found["log_odds"]
+    rows = [f"why {top} at n={found['n']}: log-odds {odds:+.2f}, changed by a feature at its mean or a hidden patch"]
+    for feature in found["features"][:most]:
+        value = "" if feature["value"] is None else f" = {feature['value']:.4g}"
+        side = "for" if feature["change"] < 0 else "against"
+        rows.append(f"  {feature['change']:+.2f}  {feature['name']}{value}, speaks {side} {top}")
+    for patches in found["maps"]:
+        cells = ((x, i, j) for i, row in enumerate(patches["change"], 1) for j, x in enumerate(row, 1))
+        change, i, j = max(cells, key=lambda cell: abs(cell[0]))
+        rows.append(f"  {change:+.2f}  {patches['channel']} of {patches['candid']}, patch {i} down and {j} across")
+    return rows
+
+
+def _doubts(step: dict, best: str) -> list[str]:
+    """What a person should know beside the probabilities, as far as the step tells."""
+    said = []
+    if "low" in step:
+        said.append(f"{best} {step['low'][best]:.3f} to {step['high'][best]:.3f} among the members")
+    if "conformal" in step:
+        said.append(f"{step['coverage']:.0%} set: {', '.join(step['conformal']) or 'none'}")
+    rows = ["; ".join(said)] if said else []
+    if "natural" in step:
+        ranked = sorted(step["natural"].items(), key=lambda item: -item[1])
+        rows.append("at natural rates: " + "  ".join(f"{k} {p:.3f}" for k, p in ranked))
+    elif "priors" in step:
+        rows.append("priors: " + "  ".join(f"{k} {p:.3f}" for k, p in step["priors"].items()))
+    return rows
 
 
 def _allwise(found: AllWise | None) -> dict | None:

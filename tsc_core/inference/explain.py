@@ -1,0 +1,237 @@
+"""Why the models say what they say: parts of the stamps hidden in turn, and metadata set to their training means.
+
+All changes are in the log-odds of the most probable class, what is left less what was: a negative change is evidence
+for the class. Arrays and names alone, for a page or a terminal to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsc_core.alerts import Alert, AlertSequence, AllWise, Example
+from tsc_core.bundle import Bundle
+from tsc_core.features import lookup, read_dynamic, read_static, time_differences
+from tsc_core.inference.predictor import Codes, Predictor, with_codes
+from tsc_core.preprocessing import collate, select_alerts, window_of
+from tsc_core.preprocessing.quality import Window
+from tsc_core.preprocessing.transform import TIME_DIFFERENCE
+
+PATCHES = 5  # along a side of the part of a stamp that the model sees
+ALLWISE = "AllWISE colours"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchMap:
+    """Change of the log-odds, `change` (P, P), as each patch of one channel of one detection is hidden."""
+
+    candid: str
+    channel: str
+    change: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChange:
+    """Change of the log-odds as a feature takes its training mean in every detection.
+
+    `value` is the raw value, of the newest detection for a dynamic feature; NaN where missing (`change` is then 0)
+    and for the AllWISE colours, which are taken away together.
+    """
+
+    name: str
+    value: float
+    change: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Why one step names its most probable class.
+
+    Attributes
+    ----------
+    n : int
+    model, top : str
+        Bundle and class.
+    log_odds : float
+        Of the class, natural logarithm.
+    edges : tuple of int
+        P + 1 pixels between which the patches lie, the same along rows and columns of a stamp.
+    maps : tuple of PatchMap
+        For each detection with stamps and each channel; none for a bundle that reads no images.
+    features : tuple of FeatureChange
+        The greatest change first.
+    """
+
+    n: int
+    model: str
+    top: str
+    log_odds: float
+    edges: tuple[int, ...]
+    maps: tuple[PatchMap, ...]
+    features: tuple[FeatureChange, ...]
+
+    def to_dict(self) -> dict:
+        """Plain JSON values; NaN becomes null."""
+        maps = [{"candid": m.candid, "channel": m.channel, "change": m.change.tolist()} for m in self.maps]
+        features = [
+            {"name": f.name, "value": f.value if math.isfinite(f.value) else None, "change": f.change}
+            for f in self.features
+        ]
+        named = {name: getattr(self, name) for name in ("n", "model", "top", "log_odds")}
+        return {**named, "edges": list(self.edges), "maps": maps, "features": features}
+
+
+@torch.inference_mode()
+def explain(
+    predictor: Predictor,
+    sequence: AlertSequence,
+    window: Window = "first",
+    n: int | None = None,
+    *,
+    stamps: bool = True,
+    all_views: bool = False,
+) -> Explanation | None:
+    """Explain the step after n detections, by default the last one; None where there is no such step.
+
+    Parameters
+    ----------
+    stamps : bool
+        Whether to make patch maps, which takes nearly all of the time.
+    all_views : bool
+        Hide patches in every rotated view, instead of hiding them in the upright one and taking the change of its
+        code for that of all: as many times slower as there are views.
+    """
+    selection, codes = select_alerts(sequence, window), {}
+    steps = predictor.score([(selection, sequence)], codes)[0]
+    scored = next((step for step in reversed(steps) if n in (None, step.n)), None)
+    if scored is None:
+        return None
+    alerts, bundle = window_of(selection, scored.n), scored.bundle
+    example = bundle.preprocessor(alerts, sequence.allwise)
+    asked = _Question(bundle, scored.n, example, _codes(bundle, example, alerts, codes, scored.n))
+    edges = patch_edges(example.stamps.shape[-1], bundle.config.preprocess.crop)
+    return Explanation(
+        scored.n,
+        bundle.name,
+        bundle.classes_after(scored.n)[asked.top],
+        asked.log_odds,
+        edges,
+        tuple(occlusion(asked, alerts, edges, all_views)) if stamps and bundle.encoder_key else (),
+        tuple(sorted(ablation(asked, alerts, sequence.allwise), key=lambda found: -abs(found.change))),
+    )
+
+
+def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], codes: Codes, n: int) -> Tensor | None:
+    """Codes (A, E) of one example's stamps; None where the bundle has no images."""
+    found = with_codes(bundle, [example], [alerts], codes, n).codes
+    return None if found is None else found[0]
+
+
+class _Question:
+    """The log-odds of one object's most probable class, for changed versions of its example."""
+
+    def __init__(self, bundle: Bundle, n: int, example: Example, codes: Tensor | None) -> None:
+        self.bundle, self.n, self.codes = bundle, n, codes
+        self.stamps = torch.from_numpy(example.stamps)
+        self.example = replace(example, stamps=example.stamps[:, :, :0, :0])  # codes stand for them
+        shares = self._shares([self.example], None if codes is None else codes[None])
+        self.top = int(shares[0].argmax())
+        self.log_odds = float(self._odds(shares)[0])
+
+    def _shares(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:
+        """Log of the mean probabilities, (R, K) float64."""
+        batch = collate(list(examples), None if codes is None else list(codes))
+        logits = torch.stack([member(batch) for member in self.bundle.members]).double()
+        return self.bundle.tempered(logits, self.n).log_softmax(-1).logsumexp(0) - math.log(len(self.bundle.members))
+
+    def _odds(self, shares: Tensor) -> Tensor:
+        others = torch.arange(shares.shape[1]) != self.top
+        return shares[:, self.top] - shares[:, others].logsumexp(1)
+
+    def changes(self, examples: Sequence[Example], codes: Tensor | None) -> np.ndarray:
+        """Change of the log-odds, (R,), for changed examples, or codes (R, A, E), or both."""
+        return (self._odds(self._shares(examples, codes)) - self.log_odds).numpy()
+
+
+def patch_edges(side: int, crop: int, patches: int = PATCHES) -> tuple[int, ...]:
+    """Pixels between which patches lie, over the central `crop` of a stamp of `side` pixels."""
+    left = (side - crop) // 2
+    return tuple(int(edge) for edge in np.linspace(left, left + crop, patches + 1).round())
+
+
+def occlusion(asked: _Question, alerts: Sequence[Alert], edges: Sequence[int], all_views: bool) -> list[PatchMap]:
+    """Patch maps of every detection with stamps; a hidden patch takes the median of the seen part of its stamp."""
+    encode = asked.bundle.model.encode if all_views else upright(asked.bundle)
+    maps, names = [], asked.bundle.config.preprocess.channels
+    side = len(edges) - 1
+    for place in np.flatnonzero(asked.example.has_stamps):
+        hidden = hide(asked.stamps[place], edges)  # (C * P * P, C, H, W)
+        apart = encode(hidden) - encode(asked.stamps[place][None])
+        codes = asked.codes.expand(len(hidden), -1, -1).clone()
+        codes[:, place] += apart
+        found = asked.changes([asked.example] * len(hidden), codes).reshape(len(names), side, side)
+        maps += [PatchMap(alerts[place].candid, name, rows) for name, rows in zip(names, found, strict=True)]
+    return maps
+
+
+def hide(stamps: Tensor, edges: Sequence[int]) -> Tensor:
+    """Copies (C * P * P, C, H, W) of stamps (C, H, W), one patch of one channel hidden in each, row by row."""
+    side, seen = len(edges) - 1, slice(edges[0], edges[-1])
+    copies = stamps.repeat(len(stamps), side, side, 1, 1, 1)  # (C, P, P, C, H, W)
+    for c, stamp in enumerate(stamps):
+        level = stamp[seen, seen].median()
+        for i in range(side):
+            for j in range(side):
+                copies[c, i, j, c, edges[i] : edges[i + 1], edges[j] : edges[j + 1]] = level
+    return copies.flatten(0, 2)
+
+
+def upright(bundle: Bundle) -> Callable[[Tensor], Tensor]:
+    """A function that gives the codes (N, E) of the unrotated view of stamps (N, C, H, W)."""
+    encoder, crop = bundle.model.coder.encoder, bundle.config.preprocess.crop
+    if not hasattr(encoder, "trunk"):  # another engine runs it, all views at once
+        return bundle.model.encode
+
+    def encode(stamps: Tensor) -> Tensor:
+        left = (stamps.shape[-1] - crop) // 2
+        seen = stamps[..., left : left + crop, left : left + crop].contiguous(memory_format=torch.channels_last)
+        return encoder.project(encoder.trunk(seen)).float()
+
+    return encode
+
+
+def ablation(asked: _Question, alerts: tuple[Alert, ...], allwise: AllWise | None) -> list[FeatureChange]:
+    """Change for each feature of the model's metadata, and for the AllWISE colours where there are any."""
+    config, example = asked.bundle.config, asked.example
+    versions: list[tuple[str, float, Example]] = []
+    for kind, names in _values(asked.bundle, alerts).items():
+        for column, (name, value) in enumerate(names.items()):
+            array = getattr(example, kind).copy()
+            array[..., column] = 0.0  # the training mean
+            versions.append((name, value, replace(example, **{kind: array})))
+    if config.model.allwise and config.preprocess.allwise and allwise is not None:
+        without = np.append(np.zeros(len(example.allwise) - 1), 1.0).astype(np.float32)
+        versions.append((ALLWISE, math.nan, replace(example, allwise=without)))
+    if not versions:
+        return []
+    codes = None if asked.codes is None else asked.codes.expand(len(versions), -1, -1)
+    changes = asked.changes([changed for _, _, changed in versions], codes)
+    return [FeatureChange(name, value, float(x)) for (name, value, _), x in zip(versions, changes, strict=True)]
+
+
+def _values(bundle: Bundle, alerts: tuple[Alert, ...]) -> Mapping[str, dict[str, float]]:
+    """Raw values of the features that a bundle reads, by name, in the order of the example's columns."""
+    config = bundle.config
+    if not config.model.metadata:
+        return {}
+    dynamic = read_dynamic(alerts, lookup(config.preprocess.dynamic, "dynamic"))[-1]
+    found = dict(zip(config.preprocess.dynamic, dynamic.tolist(), strict=True))
+    if config.model.kind != "stamp":
+        found[TIME_DIFFERENCE] = float(time_differences(alerts)[-1])
+    static = read_static(alerts, lookup(config.preprocess.static, "static"))
+    return {"dynamic": found, "static": dict(zip(config.preprocess.static, static.tolist(), strict=True))}
