@@ -99,9 +99,7 @@ with st.sidebar:
     )
 runs, experiments = find_runs(PROJECT / folder), find_experiments(PROJECT / folder)
 if not runs and not experiments:
-    st.info(
-        "No runs here yet. `tsc train` and `tsc experiment` write them; put their folders below `checkpoints/runs`."
-    )
+    st.info("No runs in this folder yet. `tsc train` and `tsc experiment` write them to their `--out`.")
     st.stop()
 
 broken = [run for run in runs if run.broken]

@@ -1,7 +1,7 @@
 """Text from packets, file names, answers and addresses is shown as text: nothing of it is run or becomes an element."""
 
 import json
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -17,12 +17,16 @@ EVIL = [
 ]
 
 
+def hosted(url):
+    return urlsplit(url).hostname == "evil.invalid"
+
+
 @pytest.fixture
 def watched(page):
     """A page that notes every dialog and every request that leaves for a host of the attacker's."""
     page.left = []
     page.on("dialog", lambda dialog: (page.left.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: page.left.append(request.url) if "evil.invalid" in request.url else None)
+    page.on("request", lambda request: page.left.append(request.url) if hosted(request.url) else None)
     return page
 
 
