@@ -1,15 +1,18 @@
-"""Temperature scaling (Guo et al. 2017): one number per n, fitted on the validation set."""
+"""Temperature scaling (Guo et al. 2017) and class offsets, fitted on objects that a model was not trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from torch import nn
 
 from tsc_core.training.batches import Examples, in_order
 
+RIDGE = 0.02  # weight of the offsets' squares beside the log loss
 RANGE = (0.05, 20.0)  # temperatures searched; a set that is fitted perfectly would ask for 0
 
 
@@ -28,3 +31,37 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return -scaled[np.arange(len(labels)), labels].mean()
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(RANGE), method="bounded").x))
+
+
+def fit_offsets(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray | None:
+    """What to add to the logits so that the log loss with classes weighing the same is least, (K,).
+
+    Parameters
+    ----------
+    groups : sequence of (logits (N, K), labels (N,))
+        K may differ: the classes of a group with fewer are the first of the others'. Offsets of classes without
+        an object stay 0, and large ones are discouraged (`RIDGE`).
+
+    Returns
+    -------
+    ndarray or None
+        None without groups.
+    """
+    if not groups:
+        return None
+    width = max(logits.shape[1] for logits, _ in groups)
+    weighted = []
+    for logits, labels in groups:
+        counts = np.bincount(labels, minlength=logits.shape[1])
+        weighted.append((logits, labels, 1 / (counts[labels] * np.count_nonzero(counts))))
+
+    def loss(offsets: np.ndarray) -> float:
+        total = RIDGE * np.square(offsets).sum()
+        for logits, labels, weights in weighted:
+            logs = log_softmax(logits + offsets[: logits.shape[1]], axis=1)
+            total -= (weights * logs[np.arange(len(labels)), labels]).sum() / len(weighted)
+        return total
+
+    found = minimize(loss, np.zeros(width)).x
+    known = np.isin(np.arange(width), np.concatenate([labels for _, labels in groups]))
+    return np.where(known, found, 0.0)

@@ -22,7 +22,7 @@ from tsc_core.models.encoder import Encoder
 from tsc_core.preprocessing import Preprocessor, collate, select_alerts
 from tsc_core.preprocessing.quality import stamp_fault
 from tsc_core.preprocessing.transform import scale_stamps
-from tsc_core.training.calibration import fit_temperature
+from tsc_core.training.calibration import fit_offsets, fit_temperature
 from tsc_core.training.frozen import CodedExamples
 from tsc_core.training.ship.material import Known, Material, views
 from tsc_core.training.trainer import train
@@ -151,6 +151,11 @@ class HeldOut:
         """Logits (N, classes) by the member that did not see the object."""
         return self.logits[np.arange(len(self.folds)), self.folds]
 
+    def without(self, fold: int) -> HeldOut:
+        """The objects of the other folds."""
+        kept = self.folds != fold
+        return HeldOut(self.logits[kept], self.labels[kept], self.folds[kept])
+
 
 def train_bundle(
     config: RunConfig,
@@ -169,6 +174,7 @@ def train_bundle(
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
     folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
     bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
+    even_out(bundle, held_out(bundle, material))
     held = held_out(bundle, material)
     bundle = replace(bundle, temperatures={n: temperature(bundle, n, rows) for n, rows in held.items()})
     return replace(bundle, doubt={n: fit_doubt(bundle, n, rows).to_dict() for n, rows in held.items()})
@@ -189,10 +195,27 @@ def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
     return {n: HeldOut(*columns) for n, columns in rows.items()}
 
 
+@torch.no_grad()
+def even_out(bundle: Bundle, held: dict[int, HeldOut]) -> None:
+    """Add to each member's output the class offsets that make classes weigh the same on real objects.
+
+    The offsets of a member come from what the other members did not see of the other folds: neither it nor they
+    know of the objects that it is tested on. They go into the bias of the last layer.
+    """
+    for fold, member in enumerate(bundle.members):
+        others = {n: rows.without(fold) for n, rows in held.items()}
+        offsets = fit_offsets([(rows.unseen[:, _kept(bundle, n)], rows.labels) for n, rows in others.items()])
+        if offsets is not None:
+            member.head[-1].bias[: len(offsets)] += torch.from_numpy(offsets).float()
+
+
+def _kept(bundle: Bundle, n: int) -> list[int]:
+    return [bundle.classes.index(name) for name in bundle.classes_after(n)]
+
+
 def temperature(bundle: Bundle, n: int, held: HeldOut) -> float:
     """The divisor of the held-out logits on real objects that makes their log loss least."""
-    kept = [bundle.classes.index(name) for name in bundle.classes_after(n)]
-    return fit_temperature(held.unseen[:, kept], held.labels)
+    return fit_temperature(held.unseen[:, _kept(bundle, n)], held.labels)
 
 
 def fit_doubt(bundle: Bundle, n: int, held: HeldOut) -> Doubt:
