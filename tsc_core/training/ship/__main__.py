@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tsc_core.bundle import CHECKPOINTS, save_bundle
+from tsc_core.bundle import CHECKPOINTS, load_bundle, save_bundle, shipped
 from tsc_core.config import RunConfig, load
 from tsc_core.models.encoder import Encoder
 from tsc_core.preprocessing import Preprocessor, select_alerts
@@ -93,10 +93,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2, help="processes that simulate (default 2)")
     parser.add_argument("--epochs", type=int, default=Pretraining.epochs, help="passes of the encoder's training")
     parser.add_argument("--only", action="append", help="just these bundles")
+    parser.add_argument("--evaluate", action="store_true", help="train nothing: measure what is in --out, write cards")
     args = parser.parse_args(argv)
     if bool(args.real) != bool(args.labels):
         parser.error("--real and --labels belong together")
     started = time.monotonic()
+    if args.evaluate:
+        return evaluate_again(args, started)
     material = gather(args)
     _say(f"{len(material.simulated)} simulated, {len(material.real)} real objects", started)
     sets = test_sets(args, material)
@@ -110,6 +113,18 @@ def main(argv: list[str] | None = None) -> int:
             encoders[key] = train_encoder(config, material, args.epochs, started)
         ship(config, material, *encoders.get(key, (None, {})), sets, args.out)
         _say(f"{config.name} done", started)
+    return 0
+
+
+def evaluate_again(args: argparse.Namespace, started: float) -> int:
+    """Measure the bundles of a folder and write their metrics and cards."""
+    known = real(args.real, args.labels)[0] if args.real else ()
+    sets = test_sets(args, Material((), known, (), deal_folds(known)))
+    for name, folder in shipped(args.out).items():
+        if not args.only or name in args.only:
+            bundle = load_bundle(folder)
+            write_card(folder, bundle, write_metrics(folder, measure(bundle, sets)))
+            _say(f"{name} measured", started)
     return 0
 
 
