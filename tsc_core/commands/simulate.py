@@ -82,7 +82,8 @@ def _compare(args: argparse.Namespace) -> int:
     from tsc_core.sources.packets import PacketSource
 
     try:
-        labels = read_labels(args.labels).labels if args.labels else {}
+        rows = read_labels(args.labels).labels if args.labels else ()
+        labels = {row.oid: row.label for row in rows}
         source = PacketSource(args.compare)
         total = len(source.oids())
     except (LabelError, SourceError) as error:

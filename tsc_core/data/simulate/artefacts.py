@@ -82,7 +82,7 @@ def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
 
 
 def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
-    """A star that the template does not cancel: a residue of some per cent of its light, odd in shape, of either sign."""
+    """A star that the template does not cancel: some per cent of its light are left, odd in shape, of either sign."""
     epochs, limit = len(visits), _limit(visits)
     angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.2 * np.abs(rng.standard_normal(epochs))
     share = 0.016 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
@@ -100,13 +100,13 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
 
 def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = width * rng.lognormal(0.05, 0.12), width * rng.lognormal(-0.08, 0.12)
+    a, b = width * rng.lognormal(0.16, 0.12), width * rng.lognormal(0.04, 0.12)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
     image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
     around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 1.9**2)
-    return image / image.sum() - rng.uniform(0.0, 0.33) * around / around.sum()
+    return image / image.sum() - rng.uniform(0.0, 0.2) * around / around.sum()
 
 
 def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:

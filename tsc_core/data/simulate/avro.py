@@ -35,7 +35,8 @@ CANDIDATE = (
     + "objectidps3:long? " + _ps1(3) + "nmtchps:int rfid:long jdstartref:double jdendref:double nframesref:int "
     "rbversion:string dsnrms:float? ssnrms:float? dsdiff:float? magzpsci:float? magzpsciunc:float? magzpscirms:float? "
     "nmatches:int clrcoeff:float? clrcounc:float? zpclrcov:float? zpmed:float? clrmed:float? clrrms:float? "
-    "neargaia:float? neargaiabright:float? maggaia:float? maggaiabright:float? exptime:float? drb:float? drbversion:string"
+    "neargaia:float? neargaiabright:float? maggaia:float? maggaiabright:float? exptime:float? drb:float? "
+    "drbversion:string"
 )  # fmt: skip
 PREVIOUS = (
     _VISIT + "candid:long? isdiffpos:string? " + _SHAPE.format("?") + "scorr:double? magzpsci:float? "
@@ -76,7 +77,7 @@ PREVIOUS_NAMES = tuple(word.split(":")[0] for word in PREVIOUS.split())
 
 
 def encode_stamp(pixels: np.ndarray, level: int = 4) -> bytes:
-    """A cutout (H, W) as ZTF sends it: big-endian float32 FITS, gzipped, with nothing in it that depends on the time."""
+    """A cutout (H, W) as ZTF sends it: big-endian float32 FITS, gzipped; nothing in it depends on the time."""
     height, width = pixels.shape
     cards = [
         f"{'SIMPLE':<8}= {'T':>20}",
@@ -108,13 +109,16 @@ def encode_packet(record: dict[str, object]) -> bytes:
 def write_tar(path: str | Path, files: Iterable[tuple[str, bytes]], level: int = 1) -> int:
     """Write named files as a tar.gz whose bytes depend on nothing but them; returns how many."""
     count = 0
-    with Path(path).open("wb") as file, gzip.GzipFile("", "wb", level, file, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for name, data in files:
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
-                count += 1
+    with (
+        Path(path).open("wb") as file,
+        gzip.GzipFile("", "wb", level, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+            count += 1
     return count
 
 

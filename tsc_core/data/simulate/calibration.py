@@ -98,7 +98,7 @@ REF_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.5, 22.0, 22.5, 2
 
 
 def _score(name: str, rank: int, only: Callable[[Row], bool]) -> dict[str, Wanted]:
-    """Two tables of PS1's star score: whether it is the 0.5 that stands for "unknown", and its value where it is not."""
+    """Two tables of PS1's star score: how often it is the 0.5 of "unknown", and its value elsewhere."""
     score, mag = f"sgscore{rank}", f"srmag{rank}"
     return {
         f"unknown_{name}": Wanted(lambda r: float(r[score] == 0.5), lambda r: r[mag], MAG_EDGES, only),

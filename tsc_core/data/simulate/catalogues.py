@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 from scipy.special import ndtr, ndtri
 
 from tsc_core.data.simulate.calibration import table

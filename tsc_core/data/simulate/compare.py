@@ -1,10 +1,11 @@
 """Simulated alerts beside real ones: distributions, and whether a classifier can tell them apart.
 
 One alert of each real object is taken, its newest packet, and for each a made object of the same class in the same
-exposure: place (within half a degree), density of stars, time, filter, depth, seeing and number of earlier visits are
-those of the archive, since they tell where the survey looked and not what it saw. All else is simulated. Objects without a label take a class
-from `UNLABELLED_MIX`, an estimate from what can be counted in the archive: no reference source and one detection
-(asteroids), on a star with few detections in many visits (faulty subtractions), on a star with many (variables).
+exposure: place (moved by a fraction of a degree), density of stars, time, filter, depth, seeing and number of earlier
+visits are those of the archive, since they tell where the survey looked and not what it saw. All else is simulated.
+Objects without a label take a class from `UNLABELLED_MIX`, an estimate from what can be counted in the archive: no
+reference source and one detection (asteroids), on a star with few detections in many visits (faulty subtractions), on
+a star with many (variables); the shares follow these counts from night to night.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import CLASSES
 
 UNLABELLED_MIX = {"AGN": 0.05, "SN": 0.04, "VS": 0.20, "asteroid": 0.17, "bogus": 0.54}
+NIGHT_WEIGHT = 25.0  # alerts of the whole archive that count with those of a night
+FEW_DETECTIONS = 20  # on a star: more of them mean that it varies
 ALERTED_FAULTS = {
     "bad subtraction": 0.89, "saturated star": 0.03, "diffraction spike": 0.02, "cosmic ray": 0.015,
     "hot column": 0.015, "ghost": 0.005, "noise": 0.025,
@@ -75,12 +78,33 @@ def sites_of(alerts: Sequence[Alert], labels: Mapping[str, str], rng: np.random.
     """The exposures of real alerts, each with a class: the object's own, or one drawn from `UNLABELLED_MIX`."""
     places = [_place(alert, rng) for alert in alerts]
     odds = np.array([_odds(ra, dec) for ra, dec in places])
-    odds = odds / odds.mean(axis=0) * np.array([UNLABELLED_MIX[name] for name in CLASSES])
+    odds = odds / odds.mean(axis=0) * _night_mix(alerts)
     crowds = _densities(alerts)
     return tuple(
         _site(alert, place, labels.get(alert.oid, ""), share / share.sum(), crowd, rng)
         for alert, place, share, crowd in zip(alerts, places, odds, crowds, strict=True)
     )
+
+
+def _night_mix(alerts: Sequence[Alert]) -> np.ndarray:
+    """`UNLABELLED_MIX` shifted by what each night holds more or less of than the archive, (N, classes).
+
+    Brokers kept other kinds of alerts in other nights. What can be counted stands for the classes: nothing below and
+    one detection (asteroid), nothing below and several (SN), on a source and few detections (bogus), or many (VS, AGN).
+    """
+    below = np.array([alert.value("distnr") < 1.5 for alert in alerts])
+    count = np.array([alert.value("ndethist") for alert in alerts])
+    often = count > FEW_DETECTIONS
+    kinds = {"AGN": below & often, "SN": ~below & (count > 1), "VS": below & often}
+    kinds |= {"asteroid": ~below & (count <= 1), "bogus": below & ~often}
+    signs = np.stack([kinds[name] for name in CLASSES], axis=1).astype(float)
+    nights = np.array([math.floor(alert.mjd) for alert in alerts])
+    shares = np.empty_like(signs)
+    for night in np.unique(nights):
+        here = nights == night
+        shares[here] = signs[here].sum(axis=0) + NIGHT_WEIGHT * signs.mean(axis=0)
+        shares[here] /= here.sum() + NIGHT_WEIGHT
+    return shares / signs.mean(axis=0) * np.array([UNLABELLED_MIX[name] for name in CLASSES])
 
 
 def _densities(alerts: Sequence[Alert]) -> list[float]:
@@ -89,7 +113,7 @@ def _densities(alerts: Sequence[Alert]) -> list[float]:
     sky = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
     counts = np.array([alert.value("nmtchps") for alert in alerts])
     near = np.argsort(-(sky @ sky.T), axis=1)[:, 1 : NEIGHBOURS + 1]
-    return [float(max(counts[row].mean() / (math.pi * 0.25) - FAINT_GALAXIES, 0.8)) for row in near]
+    return [float(max(counts[row].mean() / (math.pi * 0.25) - FAINT_GALAXIES, 0.3)) for row in near]
 
 
 def _place(alert: Alert, rng: np.random.Generator) -> tuple[float, float]:
@@ -152,9 +176,9 @@ def compare(
     Returns
     -------
     report : dict
-        `auc_metadata` (the paper's 23), `auc_metadata_extra` (all features), `auc_stamps`: cross-validated areas under the
-        curve of gradient boosting, 0.5 where real and made cannot be told apart; `ks` by feature; `classes`: the same
-        distances by class where labels exist; `stamps`: quantiles of each stamp statistic.
+        `auc_metadata` (the paper's 23), `auc_metadata_extra` (all features), `auc_stamps`: cross-validated areas
+        under the curve of gradient boosting, 0.5 where real and made cannot be told apart; `ks` by feature;
+        `classes`: the same distances by class where labels exist; `stamps`: quantiles of each stamp statistic.
     """
     rng = np.random.default_rng([seed, 4])
     alerts, skipped = real_alerts(source)

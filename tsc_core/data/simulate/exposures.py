@@ -13,9 +13,9 @@ from tsc_core.data.simulate.scene import Field
 
 TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
 TEMPLATE_NOISE = {1: 1.55, 2: 2.0}  # DN per pixel, of about 15 frames
-RESAMPLED = (0.09, -0.07)  # what resampling leaves in the template's noise (`correlated`)
+RESAMPLED = (0.09, -0.09)  # what resampling leaves in the template's noise (`correlated`)
 WHITENED = (0.02, -0.024)  # and matching the seeing in the difference's
-CHIP = ((-0.014, 0.01), 0.004)  # and the detector in the science image's
+CHIP = ((-0.035, -0.005), 0.002)  # and the detector in the science image's
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
@@ -132,7 +132,7 @@ def _with_noise(
         1.0 + 2 * near + 2 * far
     ) ** 2  # sharpening raises noise, blurring lowers it
     residue = (
-        calm * correlated(noise, (near - 0.012, near + 0.012), far) * kept
+        calm * correlated(noise, (near - 0.025, near + 0.01), far) * kept
         + negative
         - 0.5 * grain
         + rng.laplace(0.0, 0.4, (len(sky), 1, 1))

@@ -23,8 +23,8 @@ PATCH = 2 * RADIUS + 5  # side of an image that is made for photometry alone
 STAR_FLOOR = 0.015  # a subtraction is never better than this share of the star's own light
 SELF_FLOOR = 0.03  # nor is the fit to the change itself
 LIMIT_SIGMAS = 5.0 * 1.55  # the stated limit in units of the noise that detection really has
-# log(sigmapsf) of real alerts on a star and away from one: constant, log scorr, log chipsf, log of the flux in units of a fifth
-# of the limit's, limit - 20.2 mag; then the scatter
+# log(sigmapsf) of real alerts on a star and away from one: constant, log scorr, log chipsf, log of the flux in
+# units of a fifth of the limit's, limit - 20.2 mag; then the scatter
 SIGMA_ON = np.array([-0.35, -0.205, 0.126, -0.441, 0.071, 0.33])
 SIGMA_OFF = np.array([-0.13, -0.208, 0.293, -0.602, 0.119, 0.242])
 LARGEST_SIGMA = 0.217  # mag: ZTF sends nothing fainter than 5 sigma of the fit

@@ -60,7 +60,7 @@ def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float =
     density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
     slope = 0.17 + 0.1 * min(1.0, density / 60.0)
     stars = rng.poisson(area * density * 10 ** (slope * (DEEPEST - 21.8)))
-    galaxies = rng.poisson(area * 3.3 * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
+    galaxies = rng.poisson(area * 2.9 * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)
     return s.joined(g)
