@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsc_core.bundle import Bundle
+from tsc_core.bundle import Bundle, load_bundle
 from tsc_core.models.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class FastEncoder(nn.Module):
     def forward(self, stamps: Tensor) -> Tensor:
         """Codes (N, E) of stamps (N, C, H, W)."""
         views = self.rotations(stamps).contiguous()  # (N * k, C, a, a)
-        codes = torch.from_numpy(self._compiled(views.numpy())[0].copy())
+        request = self._compiled.create_infer_request()  # one for each call: threads may share the encoder
+        codes = torch.from_numpy(request.infer([views.numpy()])[0].copy())
         return codes.view(len(stamps), self.rotations.views, -1).mean(dim=1)
 
 
@@ -156,6 +157,18 @@ def fast_bundle(bundle: Bundle, limits: list[float], threads: int | None = None)
         return bundle
     encoder = FastEncoder(bundle.model.coder.encoder, limits, threads)
     return replace(bundle, members=tuple(_with_encoder(member, encoder) for member in bundle.members))
+
+
+def load_fast(path: str | Path) -> Bundle:
+    """A bundle folder on the fast path where OpenVINO is installed and limits lie beside it, else as it is.
+
+    Raises
+    ------
+    BundleError
+        As `load_bundle`.
+    """
+    bundle, limits = load_bundle(path), read_limits(path)
+    return fast_bundle(bundle, limits) if limits and available() else bundle
 
 
 def _with_encoder(member: nn.Module, encoder: FastEncoder) -> nn.Module:
