@@ -121,6 +121,30 @@ def test_classify_for_people(random_bundles, archive, capsys):
     assert "[temporal_2]" in out
 
 
+def test_classify_at_other_rates(random_bundles, archive, capsys):
+    _, (plain,), _ = run(capsys, "classify", OTHER, "--source", archive, "--json")
+    _, (rare,), _ = run(capsys, "classify", OTHER, "--source", archive, "--json", "--priors", "natural")
+    for step, other in zip(plain["steps"], rare["steps"], strict=True):
+        assert len(set(step["priors"].values())) == 1
+        assert step["natural"] == pytest.approx(other["probabilities"])
+        assert other["priors"]["SN"] < 0.02
+    code, lines, err = run(capsys, "classify", OTHER, "--source", archive, "--json", "--priors", "QSO=1")
+    assert (code, lines) == (2, [])
+    assert "'QSO' is not among AGN" in err
+    assert run(capsys, "classify", OTHER, "--source", archive, "--json", "--coverage", "90")[0] == 2
+
+
+def test_classify_explains(random_bundles, archive, capsys):
+    _, (line,), _ = run(capsys, "classify", OTHER, "--source", archive, "--json", "--explain")
+    found = line["explanation"]
+    assert found["n"] == line["steps"][-1]["n"]
+    assert found["top"] == max(line["steps"][-1]["probabilities"].items(), key=lambda item: item[1])[0]
+    assert main(["classify", OTHER, "--source", str(archive), "--explain"]) == 0
+    out = capsys.readouterr().out
+    assert f"why {found['top']} at n={found['n']}" in out
+    assert found["features"][0]["name"] in out
+
+
 def test_the_window_last_uses_the_most_recent(random_bundles, packets, tmp_path, capsys):
     names = list(packets)
     found = maker.write_archive(tmp_path / "last.tar", {name: packets[name] for name in (names[0], names[4])})

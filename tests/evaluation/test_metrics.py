@@ -135,6 +135,24 @@ def test_a_summary_holds_what_the_report_promises():
     low, high = found["balanced_accuracy_interval"]
     assert low <= found["balanced_accuracy"] <= high
 
+    for name in ("ece", "brier"):
+        low, high = found[f"{name}_interval"]
+        assert 0 <= low <= high
+    assert sum(b["n"] for b in found["reliability"]["SN"]) == 6
+
+
+def test_sets_are_summarised_by_hand():
+    labels = np.array([0, 0, 1, 1, 1])
+    sets = np.array([[1, 0], [0, 1], [1, 1], [0, 1], [0, 0]], bool)
+    found = metrics.summarise_sets(labels, sets, ("AGN", "SN"), 0.9)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert {name: (c["value"], c["n"]) for name, c in found["covered"].items()} == {"AGN": (0.5, 2), "SN": (2 / 3, 3)}
+    assert found["size"] == 1.0
+    assert (found["decided"]["value"], found["empty"]["value"]) == (0.6, 0.2)
+    assert (found["right"]["value"], found["right"]["n"]) == (2 / 3, 3)
+    nothing = metrics.summarise_sets(labels, np.zeros((5, 2), bool), ("AGN", "SN"), 0.9)
+    assert nothing["right"] == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+
 
 def test_a_class_without_objects_is_null_in_the_summary():
     found = metrics.summarise(np.array([0]), np.array([[0.9, 0.1]]), ("AGN", "SN"))

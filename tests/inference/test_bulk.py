@@ -1,6 +1,7 @@
 """A labelled source to the public report: who was scored, who was not and why."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tests import packet_maker as maker
 from tests.made_objects import bundle
 from tsc_core.inference import bulk
+from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.packets import PacketSource
@@ -81,6 +83,21 @@ def test_objects_of_the_training_set_are_held_out(source):
     assert rows[0][2].argmax() == 1
     assert rows[0][2][1] > 0.99
     assert rows[1][2][1] == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_coverage_of_sets_is_reported(source):
+    made = bundle("stamp", 1, members=2, folds={"SIM1bulk": 1, "SIM2bulk": 0})
+    rng = np.random.default_rng(0)
+    labels, folds, logits = np.arange(40) % 5, np.arange(40) % 2, rng.normal(0, 1, (40, 2, 5))
+    doubt = Doubt.fit(made.classes, strangeness(logits[:, 0]), logits, labels, folds)
+    found = bulk.evaluate(Predictor([replace(made, doubt={1: doubt.to_dict()})]), source, LABELS)
+    report = found.report()["n"]["1"]
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["conformal"]["coverage"] == 0.9
+    hit = {label: label in step.conformal for label, step in found.doubts[1]}  # one object of each class
+    assert {name: c["value"] for name, c in report["conformal"]["covered"].items() if c["n"]} == hit
+    assert report["unlike"]["n"] == 4
+    assert "conformal" not in bulk.evaluate(Predictor([made]), source, LABELS).report()["n"]["1"]
 
 
 def test_nothing_scored(predictor, source):

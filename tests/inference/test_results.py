@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 from tsc_core.alerts import AllWise, Detection, Prediction, Step
 from tsc_core.inference.results import as_json, as_text, failed
@@ -27,6 +28,22 @@ def test_the_line_has_the_keys_of_the_public_format():
     assert line["error"] is None
     assert line["flags"] == ["a flag"]
     assert json.loads(json.dumps(line, allow_nan=False)) == line
+
+
+def test_a_step_has_keys_for_what_is_known_of_its_doubt():
+    step = replace(PREDICTION.steps[0], low={"AGN": 0.2, "SN": 0.7}, high={"AGN": 0.3, "SN": 0.8})
+    step = replace(step, conformal=("AGN", "SN"), coverage=0.9, unlike=98.5)
+    line = as_json(replace(PREDICTION, steps=(step,)))
+    assert line["steps"] == [
+        {
+            "n": 1, "model": "stamp", "probabilities": {"AGN": 0.25, "SN": 0.75},
+            "low": {"AGN": 0.2, "SN": 0.7}, "high": {"AGN": 0.3, "SN": 0.8},
+            "conformal": ["AGN", "SN"], "coverage": 0.9, "unlike": 98.5,
+        }
+    ]  # fmt: skip
+    assert as_text(line).splitlines()[-1].strip() == "SN 0.700 to 0.800 among the members; 90% set: AGN, SN"
+    nothing = as_text(as_json(replace(PREDICTION, steps=(replace(step, conformal=()),))))
+    assert nothing.endswith("90% set: none")
 
 
 def test_a_candid_stays_a_text_of_all_its_digits():
