@@ -10,7 +10,7 @@ import torch
 
 from tests.made_objects import CROP, alert, bundle, fetched, sequence
 from tsc_core.alerts import CHANNELS, AllWise
-from tsc_core.inference.explain import ALLWISE, explain, hide, patch_edges
+from tsc_core.inference.explain import ALLWISE, explain, hide, patch_edges, pixel_gradients
 from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts, window_of
 from tsc_core.preprocessing.transform import TIME_DIFFERENCE
@@ -96,6 +96,23 @@ def test_hiding_in_all_views_agrees_with_the_network_itself(stamp):
     seen = copy[0, 0, edges[0] : edges[-1], edges[0] : edges[-1]]
     copy[0, 0, edges[2] : edges[3], edges[1] : edges[2]] = np.sort(seen.ravel())[(seen.size - 1) // 2]
     assert changed_odds(stamp, example, copy) == pytest.approx(found.maps[0].change[2, 1], abs=1e-5)
+
+
+def test_gradients_of_pixels_add_up_to_the_change_of_the_whole(stamp):
+    pytest.importorskip("captum")
+    predictor = Predictor([stamp])
+    maps = pixel_gradients(predictor, fetched(), points=64)
+    (first,) = window_of(select_alerts(fetched()), 1)
+    example = stamp.preprocessor((first,))
+    blank, edges = example.stamps.copy(), patch_edges(63, CROP)
+    for c in range(3):
+        seen = blank[0, c, edges[0] : edges[-1], edges[0] : edges[-1]]
+        blank[0, c] = np.sort(seen.ravel())[(seen.size - 1) // 2]
+    assert sum(m.change.sum() for m in maps) == pytest.approx(-changed_odds(stamp, example, blank), rel=0.05, abs=2e-4)
+    assert [m.channel for m in maps] == list(CHANNELS)
+    assert maps[0].change.shape == (63, 63)
+    assert maps[0].change[:20].max() == 0  # beyond what the model sees
+    assert pixel_gradients(Predictor([bundle("metadata", 3)]), fetched()) == ()
 
 
 def changed_odds(made, example, stamps):

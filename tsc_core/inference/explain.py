@@ -106,6 +106,26 @@ def explain(
         Hide patches in every rotated view, instead of hiding them in the upright one and taking the change of its
         code for that of all: as many times slower as there are views.
     """
+    found = _asked(predictor, sequence, window, n)
+    if found is None:
+        return None
+    (asked, alerts), bundle = found, found[0].bundle
+    edges = patch_edges(asked.stamps.shape[-1], bundle.config.preprocess.crop)
+    return Explanation(
+        asked.n,
+        bundle.name,
+        bundle.classes_after(asked.n)[asked.top],
+        asked.log_odds,
+        edges,
+        tuple(occlusion(asked, alerts, edges, all_views)) if stamps and bundle.encoder_key else (),
+        tuple(sorted(ablation(asked, alerts, sequence.allwise), key=lambda found: -abs(found.change))),
+    )
+
+
+def _asked(
+    predictor: Predictor, sequence: AlertSequence, window: Window, n: int | None
+) -> tuple[_Question, tuple[Alert, ...]] | None:
+    """The question of the step after n detections, or the last, and its detections; None without such a step."""
     selection, codes = select_alerts(sequence, window), {}
     steps = predictor.score([(selection, sequence)], codes)[0]
     scored = next((step for step in reversed(steps) if n in (None, step.n)), None)
@@ -113,17 +133,7 @@ def explain(
         return None
     alerts, bundle = window_of(selection, scored.n), scored.bundle
     example = bundle.preprocessor(alerts, sequence.allwise)
-    asked = _Question(bundle, scored.n, example, _codes(bundle, example, alerts, codes, scored.n))
-    edges = patch_edges(example.stamps.shape[-1], bundle.config.preprocess.crop)
-    return Explanation(
-        scored.n,
-        bundle.name,
-        bundle.classes_after(scored.n)[asked.top],
-        asked.log_odds,
-        edges,
-        tuple(occlusion(asked, alerts, edges, all_views)) if stamps and bundle.encoder_key else (),
-        tuple(sorted(ablation(asked, alerts, sequence.allwise), key=lambda found: -abs(found.change))),
-    )
+    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, codes, scored.n)), alerts
 
 
 def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], codes: Codes, n: int) -> Tensor | None:
@@ -153,9 +163,13 @@ class _Question:
         others = torch.arange(shares.shape[1]) != self.top
         return shares[:, self.top] - shares[:, others].logsumexp(1)
 
+    def odds(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:
+        """Log-odds (R,) for changed examples, or codes (R, A, E), or both."""
+        return self._odds(self._shares(examples, codes))
+
     def changes(self, examples: Sequence[Example], codes: Tensor | None) -> np.ndarray:
-        """Change of the log-odds, (R,), for changed examples, or codes (R, A, E), or both."""
-        return (self._odds(self._shares(examples, codes)) - self.log_odds).numpy()
+        """Change of the log-odds, (R,)."""
+        return (self.odds(examples, codes) - self.log_odds).numpy()
 
 
 def patch_edges(side: int, crop: int, patches: int = PATCHES) -> tuple[int, ...]:
@@ -203,6 +217,43 @@ def upright(bundle: Bundle) -> Callable[[Tensor], Tensor]:
         return encoder.project(encoder.trunk(seen)).float()
 
     return encode
+
+
+def pixel_gradients(
+    predictor: Predictor, sequence: AlertSequence, window: Window = "first", n: int | None = None, points: int = 16
+) -> tuple[PatchMap, ...]:
+    """Integrated gradients (Sundararajan et al. 2017) of the log-odds, pixel by pixel, through every rotated view.
+
+    Each map is (H, W), over the whole stamp, and is what a pixel adds to the log-odds as it goes from the median of
+    the seen part to what it is: evidence for the class is positive here. Slower than `explain`. Needs the extra
+    `explain` and an encoder that torch runs.
+    """
+    from captum.attr import IntegratedGradients
+
+    with torch.no_grad():
+        found = _asked(predictor, sequence, window, n)
+    if found is None or found[0].bundle.encoder_key is None:
+        return ()
+    asked, alerts = found
+    has, names = np.flatnonzero(asked.example.has_stamps), asked.bundle.config.preprocess.channels
+    if not len(has):
+        return ()
+    stamps, edges = asked.stamps[has], patch_edges(asked.stamps.shape[-1], asked.bundle.config.preprocess.crop)
+    seen = stamps[..., edges[0] : edges[-1], edges[0] : edges[-1]].flatten(2)
+    level = seen.median(-1).values[..., None, None].expand_as(stamps)
+
+    def odds(versions: Tensor) -> Tensor:
+        codes = asked.codes.clone().repeat(len(versions), 1, 1)
+        codes[:, has] = asked.bundle.model.encode(versions.flatten(0, 1)).unflatten(0, versions.shape[:2])
+        return asked.odds([asked.example] * len(versions), codes)
+
+    gradients = IntegratedGradients(odds, multiply_by_inputs=True)
+    found = gradients.attribute(stamps[None], level[None], n_steps=points, internal_batch_size=points)[0]
+    return tuple(
+        PatchMap(alerts[place].candid, name, rows)
+        for place, channels in zip(has, found.detach().numpy(), strict=True)
+        for name, rows in zip(names, channels, strict=True)
+    )
 
 
 def ablation(asked: _Question, alerts: tuple[Alert, ...], allwise: AllWise | None) -> list[FeatureChange]:
