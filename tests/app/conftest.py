@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 ARGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = 60_000  # ms; the machine that runs the tests may be busy
+PATIENCE = 120_000  # ms; the machine that runs the tests may be busy
 
 
 def free_port():

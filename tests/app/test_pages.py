@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.made_runs import make_experiment, make_folder
+from tsc_core.sources.demo import demo_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "pages").glob("*.py"))
@@ -56,7 +57,7 @@ def test_the_deep_link_chooses_object_and_detection():
 def test_an_impossible_detection_in_the_link_is_put_in_range(det):
     test = opened("pages/explorer.py", oid="DEMO09", det=det)
     assert not test.exception
-    assert 1 <= test.session_state["det"] <= 8
+    assert 1 <= test.session_state["det"] <= len(demo_source().fetch("DEMO09").alerts)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def take(address: str, out: Path, theme: str = "light", width: int = 1280, heigh
         page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", state="attached")
         page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2")
         page.wait_for_timeout(1500)
-        page.screenshot(path=str(out))
+        page.screenshot(path=str(out), timeout=PATIENCE_MS)
         browser.close()
 
 
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
-    parser.add_argument("--view", default="oid=DEMO09", help="the part of the address after the question mark")
+    parser.add_argument("--view", default="oid=DEMO02", help="the part of the address after the question mark")
     args = parser.parse_args(argv)
     if not CHROMIUM:
         print("no chromium on this machine: no picture", file=sys.stderr)
