@@ -151,7 +151,7 @@ def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator, seeing: 
     up = rng.uniform(0.0, 1.0, count)
     sky = _by_band(DARK_SKY, fid) * np.exp(0.18 * rng.standard_normal(count))
     sky = sky + _by_band(MOON_SKY, fid) * moonlight(mjd) * up
-    noise = np.sqrt(sky / GAIN + READ_NOISE**2)
+    noise = np.sqrt(sky / GAIN + READ_NOISE**2) * rng.lognormal(0.0, 0.07, count)
     limit = limiting_magnitude(noise, seeing, zeropoint) + 0.08 * rng.standard_normal(count)
     return Visits(mjd, fid, seeing, sky, noise, zeropoint, limit, rng.lognormal(0.0, 0.4, count))
 

@@ -159,7 +159,7 @@ def _shade(field: Field) -> np.ndarray:
 def _doubles(field: Field, rng: np.random.Generator) -> Field:
     """Second entries that PS1 has of bright stars, about an arcsecond away."""
     r = field.mags[:, 1]
-    twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < np.clip((17.5 - r) * 0.07, 0.0, 0.25)))
+    twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < np.clip((17.5 - r) * 0.09, 0.0, 0.35)))
     angle, away = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(0.3, 1.7, len(twice))
     fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
     x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)

@@ -69,7 +69,7 @@ def stamp_sheet(objects: Sequence[MadeObject], path: Path) -> None:
             axis.axis("off")
             if row == 0:
                 axis.set_title(f"{made.subclass}\n{packet.candidate['magpsf']:.1f} mag", fontsize=6)
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=60)
 
 
 def _stretched(pixels: np.ndarray) -> np.ndarray:

@@ -119,15 +119,21 @@ def _with_noise(
     noise = spread * rng.standard_normal(shape, dtype=np.float32)
     zero = np.array([ZERO_POINT[int(band)] for band in visits.fid])
     scale = 10 ** (0.4 * (visits.zeropoint - zero))[:, None, None]
-    coadd = {band: correlated(rng.standard_normal(shape[1:]), *RESAMPLED) for band in (1, 2)}
-    depth = np.array([TEMPLATE_NOISE[int(band)] for band in visits.fid])[:, None, None] * rng.lognormal(0.0, 0.2)
+    woven = rng.normal(RESAMPLED, (0.03, 0.03))
+    coadd = {band: correlated(rng.standard_normal(shape[1:]), float(woven[0]), float(woven[1])) for band in (1, 2)}
+    depth = np.array([TEMPLATE_NOISE[int(band)] for band in visits.fid])[:, None, None] * rng.lognormal(0.0, 0.35)
     grain = np.stack([coadd[int(band)] for band in visits.fid])
     grain = grain * depth * scale * np.sqrt(1.0 + np.clip(template, 0, None) / scale / 1500.0)
+    tilt = rng.normal(0.0, 0.018, (len(sky), 1, 1))
     full = SATURATION - sky
-    science = np.minimum(light, full) + sky + correlated(noise, *CHIP) + negative
-    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.03, 0.018), strict=True))
+    science = (
+        np.minimum(light, full) + sky + correlated(noise, (CHIP[0][0] + tilt, CHIP[0][1] + tilt), CHIP[1]) + negative
+    )
+    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.042, 0.022), strict=True))
     # In crowded fields the subtraction weighs pixels such that its noise is below the background's.
-    calm = 0.95 - 0.45 * np.clip(np.log10(max(crowd, 1.0) / 8.0), 0.0, 0.6)
+    calm = rng.lognormal(0.0, 0.09, (len(sky), 1, 1)) * (
+        0.95 - 0.45 * np.clip(np.log10(max(crowd, 1.0) / 8.0), 0.0, 0.6)
+    )
     kept = (1.0 + 2 * near**2 + 2 * far**2) / (
         1.0 + 2 * near + 2 * far
     ) ** 2  # sharpening raises noise, blurring lowers it
@@ -138,7 +144,7 @@ def _with_noise(
         + rng.laplace(0.0, 0.4, (len(sky), 1, 1))
     )
     difference = np.minimum(light, full) - np.minimum(matched, full) + residue
-    level = sky - rng.gamma(1.2, 0.5, (len(sky), 1, 1))
+    level = sky + 0.45 + rng.normal(0.0, 0.3, (len(sky), 1, 1)) - rng.gamma(1.2, 0.75, (len(sky), 1, 1))
     return Cutouts(science, np.minimum(template, full) + level + grain, difference, offset)
 
 

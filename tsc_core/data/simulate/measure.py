@@ -187,6 +187,8 @@ def _shape(
     rank = _rank(score, 0.6, rng)
     relative = np.where(on_star, table("fwhm_on").draw(scorr, rank), table("fwhm_off").draw(scorr, rank))
     fwhm = np.where(failing, stated / 2.0, np.round(relative * stated, 2))
+    floor = (scorr < 12.0) & (rng.uniform(size=len(fwhm)) < 0.13) & ~failing  # a sigma of one pixel: 2.355
+    fwhm = np.where(floor, np.round(2.354 - rng.exponential(0.012, len(fwhm)), 2), fwhm)
     star = _rank(0.8 * (np.log(scorr) - 2.3) - 0.2 * score, 0.5, rng)
     classtar = np.where(on_star, table("classtar_on").draw(magpsf, star), 0.0)
     classtar = np.where(on_star, classtar, table("classtar_off").draw(visits.limit - magpsf, star))
