@@ -56,7 +56,10 @@ def test_sets_of_new_objects_cover_each_class(coverage):
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_sets_of_held_out_objects_cover_each_class(coverage):
     found, labels, logits, folds = fitted(1000, seed=3)
-    sets = [found.conformal(strangeness(row[[fold]]), coverage, fold) for row, fold in zip(logits, folds, strict=True)]
+    sets = [
+        found.conformal(strangeness(row[[fold]]), coverage, fold, CLASSES[label])
+        for row, fold, label in zip(logits, folds, labels, strict=True)
+    ]
     for k, name in enumerate(CLASSES):
         hit = np.mean([name in s for s, label in zip(sets, labels, strict=True) if label == k])
         assert hit == pytest.approx(coverage, abs=0.02)
@@ -67,16 +70,23 @@ def test_p_values_by_hand():
     found = Doubt(scores, np.zeros((2, 1, 2)), np.stack([np.eye(2)] * 2), np.arange(101.0))
     both = np.array([[1.5, 9.0], [0.5, 9.0]])  # above: 2.0 of the first member's, 1.0 of the second's
     assert found.p_values(both) == {"AGN": 3 / 4, "SN": 1.0}
-    assert found.p_values(np.array([[1.5, 9.0]]), own=1) == {"AGN": 2 / 3, "SN": 1.0}
-    assert found.conformal(both, 0.2) == ("SN",)  # a class of which nothing is known is never ruled out
-    assert found.p_values(np.array([[2.0, 0.0]]), own=1)["AGN"] == 2 / 3  # as strange as one of them
+    assert found.p_values(np.array([[1.5, 9.0]]), own=1) == {"AGN": 2 / 4, "SN": 1.0}
+    assert found.conformal(both, 0.3) == ("AGN", "SN")
+    assert found.conformal(both + 9, 0.7) == ("SN",)  # a class of which nothing is known is never ruled out
+    assert found.p_values(np.array([[2.0, 0.0]]), own=1)["AGN"] == 2 / 4  # as strange as one of them
 
 
-def test_the_own_fold_takes_no_part():
-    found, _, logits, _ = fitted()
-    row = strangeness(logits[0][[2]])
-    emptied = {name: tuple(r if m != 2 else r[:0] for m, r in enumerate(rows)) for name, rows in found.scores.items()}
-    assert found.p_values(row, 2) == replace(found, scores=emptied).p_values(np.repeat(row, MEMBERS, axis=0))
+def test_an_object_is_left_out_of_its_own_set():
+    found, labels, logits, folds = fitted(200)
+    for i in range(20):
+        row = strangeness(logits[i][[folds[i]]])
+        name, own = CLASSES[labels[i]], row[0, labels[i]]
+        others = np.concatenate(found.scores[name])
+        others = np.delete(others, np.abs(others - own).argmin())
+        left_out, kept = found.p_values(row, folds[i], name), found.p_values(row, folds[i])
+        assert left_out[name] == (1 + (others >= own).sum()) / (1 + len(others))
+        assert left_out[name] < kept[name] or kept[name] == 1
+        assert all(left_out[other] == kept[other] for other in CLASSES if other != name)
 
 
 def test_distance_of_theory():

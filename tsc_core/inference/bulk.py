@@ -130,7 +130,7 @@ def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[
         found.classes[scored.n], found.models[scored.n] = classes, scored.bundle.name
         if label in classes:
             found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
-            step = as_step(scored)
+            step = as_step(scored, label=label)
             if step.conformal is not None:
                 found.doubts[scored.n].append((label, step))
         else:

@@ -214,8 +214,11 @@ def _why_none(selection: Selection) -> str:
     return "no detection can be used: " + ("; ".join(dict.fromkeys(selection.reasons.values())) or "there is none")
 
 
-def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
-    """A step for a person: probabilities that sum to 1, and how far they are to be trusted."""
+def as_step(scored: Scored, coverage: float = COVERAGE, label: str | None = None) -> Step:
+    """A step for a person: probabilities that sum to 1, and how far they are to be trusted.
+
+    `label` is the true class where it is known: an object that is held out takes no part in its own conformal set.
+    """
     bundle, classes = scored.bundle, scored.bundle.classes_after(scored.n)
     mean = scored.probabilities.double().numpy()
     step = Step(scored.n, bundle.name, dict(zip(classes, (mean / mean.sum()).tolist(), strict=True)))
@@ -230,7 +233,7 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
     strange = doubt.strangeness(bundle.tempered(scored.logits, scored.n).numpy())
     return replace(
         step,
-        conformal=known.conformal(strange, coverage, scored.held_out),
+        conformal=known.conformal(strange, coverage, scored.held_out, label),
         coverage=coverage,
         unlike=known.unlike(scored.logits.numpy(), scored.held_out),
     )
