@@ -30,15 +30,19 @@ Work = Callable[[], object]
 MATRIX = 1024  # side of the matrices multiplied to learn the machine's rate
 BATCH = 24  # objects of a whole-path batch: 48 stamps, 288 views
 LARGE = 256
+LONG = 4.0  # seconds
 
 
 def best_seconds(work: Mapping[str, Work], rounds: int, least: float = 0.0) -> dict[str, float]:
     """Shortest time of each piece of work; the pieces take turns, so that all meet the same machine.
 
-    `least`: seconds that a piece is repeated for in a round, for work that is quick beside the clock.
+    `least`: seconds that a piece is repeated for in a round, for work that is quick beside the clock. No further
+    round begins after `LONG` seconds.
     """
-    best = dict.fromkeys(work, float("inf"))
-    for _ in range(rounds):
+    best, began = dict.fromkeys(work, float("inf")), time.perf_counter()
+    for turn in range(rounds):
+        if turn and time.perf_counter() - began > LONG:
+            break
         for name, run in work.items():
             count, started = 0, time.perf_counter()
             while count == 0 or time.perf_counter() - started < least:
