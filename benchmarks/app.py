@@ -6,16 +6,17 @@ one server at once: errors, objects mixed up, and the server's memory before and
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from playwright.async_api import Browser, Error, async_playwright
 from playwright.sync_api import Page, sync_playwright
 
 from tests.app.conftest import ARGS, CHROMIUM, served
@@ -23,6 +24,7 @@ from tests.app.made_runs import make_folder
 from tsc_core.display.stamps import draw_stamp
 from tsc_core.sources.demo import demo_source
 
+PATIENCE = 300_000  # ms
 CONTENT = "[data-testid=stMain] :is(h1, h3)"
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
 PAGES = {
@@ -70,29 +72,38 @@ def stamp_ms() -> float:
     return statistics.median(times)
 
 
-def person(address: str, oids: list[str], faults: list[str], start: threading.Barrier) -> None:
-    """One browser of its own that looks at its own objects and notes whatever is not as it should be."""
+async def person(browser: Browser, address: str, oids: list[str], faults: list[str]) -> None:
+    """One session of its own that looks at its own objects and notes whatever is not as it should be."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE)
     try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-            page = browser.new_page()
-            page.set_default_timeout(120_000)
-            page.goto(address)
-            start.wait(120)
-            for oid in oids:
-                box = page.get_by_label("Object id", exact=True)
-                box.fill(oid)
-                box.press("Enter")
-                page.get_by_role("heading", name=oid, exact=True).wait_for()
-                page.wait_for_selector(DONE, state="attached")
-                shown = page.locator("[data-testid=stMain] h3").all_inner_texts()
-                if shown[:1] != [oid]:
-                    faults.append(f"asked for {oid}, shown {shown}")
-                if page.locator("[data-testid=stException]").count():
-                    faults.append(f"{oid}: an exception on the page")
-            browser.close()
-    except Exception as error:  # whatever it is, it is this person's trouble and is reported
+        await page.goto(address)
+        for oid in oids:
+            box = page.get_by_label("Object id", exact=True)
+            await box.fill(oid)
+            await box.press("Enter")
+            await page.get_by_role("heading", name=oid, exact=True).wait_for()
+            await page.wait_for_selector(DONE, state="attached")
+            shown = await page.locator(CONTENT).all_inner_texts()
+            if shown[:1] != [oid]:
+                faults.append(f"asked for {oid}, shown {shown}")
+            if await page.locator("[data-testid=stException]").count():
+                faults.append(f"{oid}: an exception on the page")
+    except Error as error:  # playwright's: this person's trouble, to be reported with the others'
         faults.append(f"{type(error).__name__}: {str(error)[:200]}")
+    finally:
+        await context.close()
+
+
+async def together(address: str, views: list[list[str]]) -> list[str]:
+    """All people at once, in one browser with a session each; what went wrong."""
+    faults: list[str] = []
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        await asyncio.gather(*(person(browser, address, oids, faults) for oids in views))
+        await browser.close()
+    return faults
 
 
 def memory_mb(server: int) -> float:
@@ -105,14 +116,10 @@ def memory_mb(server: int) -> float:
 
 def crowd(address: str, server: int, people: int, rounds: int) -> dict:
     """Several people at once, each stepping through objects of their own."""
-    oids, faults, start = list(demo_source().oids()), [], threading.Barrier(people)
-    before, started = memory_mb(server), time.perf_counter()
+    oids = list(demo_source().oids())
     views = [[oids[(3 * i + k) % len(oids)] for k in range(rounds)] for i in range(people)]
-    threads = [threading.Thread(target=person, args=(address, own, faults, start)) for own in views]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before, started = memory_mb(server), time.perf_counter()
+    faults = asyncio.run(together(address, views))
     return {
         "people": people,
         "switches": people * rounds,
@@ -131,7 +138,7 @@ def measure(people: int, rounds: int) -> dict:
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
                 page = browser.new_page(viewport={"width": 1280, "height": 1000})
-                page.set_default_timeout(120_000)
+                page.set_default_timeout(PATIENCE)
                 cold = {"cold": first_content(page, address)}
                 warm = {name: first_content(page, f"{address}/{at}") for name, at in PAGES.items()}
                 found["first_content_s"] = {name: round(value, 2) for name, value in (cold | warm).items()}
