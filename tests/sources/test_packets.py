@@ -548,3 +548,13 @@ def test_looking_one_object_up_decodes_no_other(packets, tmp_path, monkeypatch):
     monkeypatch.setattr(packet_format, "decode_stamp", lambda data: decoded.append(1) or decode(data))
     source.fetch(OTHER)
     assert len(decoded) == 2 * 3
+
+
+def test_fill_values_are_missing_pixels():
+    pixels = np.ones((63, 63), dtype=">f4")
+    pixels[0, 0], pixels[5, 7] = np.finfo(np.float32).min, np.nan
+    buffer = io.BytesIO()
+    fits.PrimaryHDU(pixels).writeto(buffer)
+    found = decode_stamp(gzip.compress(buffer.getvalue()))
+    assert np.argwhere(np.isnan(found)).tolist() == [[0, 0], [5, 7]]
+    assert np.nansum(found) == 63 * 63 - 2

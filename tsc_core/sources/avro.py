@@ -22,6 +22,7 @@ from tsc_core.survey import check_oid
 MAGIC = b"Obj\x01"
 SYNC = 16  # bytes of the marker after the header and after each block
 MAX_PACKET = 16 << 20  # bytes; a ZTF packet has about 70 kB
+FILLED = 1e30  # counts beyond this are a fill value, not light
 MAX_STAMP = 4 << 20  # bytes of one cutout once decompressed; ZTF's has 20 kB
 CUTOUTS = {"science": "cutoutScience", "template": "cutoutTemplate", "difference": "cutoutDifference"}
 HISTORY = "history: earlier detections come without stamps"
@@ -29,6 +30,8 @@ HISTORY = "history: earlier detections come without stamps"
 
 def decode_stamp(data: bytes) -> np.ndarray:
     """Pixels (H, W) float32 of a gzipped FITS cutout, row 0 north, NaN where the chip ends.
+
+    A few packets fill such pixels with the lowest float32; what is beyond `FILLED` becomes NaN too.
 
     Raises
     ------
@@ -51,7 +54,9 @@ def decode_stamp(data: bytes) -> np.ndarray:
         raise BadPacket(f"no FITS image ({type(error).__name__}: {str(error)[:80]})") from None
     if pixels is None or pixels.ndim != 2:
         raise BadPacket("no two-dimensional FITS image")
-    return np.ascontiguousarray(pixels, dtype=np.float32)
+    counts = np.array(pixels, dtype=np.float32, order="C")
+    counts[np.abs(counts) > FILLED] = np.nan
+    return counts
 
 
 def decode_packets(raw: bytes) -> Iterator[Packet]:
