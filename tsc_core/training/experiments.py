@@ -132,7 +132,8 @@ def make_report(experiment: Experiment, results: dict[str, dict], scale: Scale, 
     """The table with its statistics, as plain JSON values; accuracies in per cent."""
     rows = [_row(row, experiment, results) for row in experiment.rows]
     _mark_best(rows, experiment.choose_by)
-    cells = [_plain(results[cell.key]) for cell in experiment.cells if cell.key in results]
+    done = [cell for cell in experiment.cells if cell.key in results]
+    cells = [{**_plain(results[cell.key]), "config": to_dict(cell.config)} for cell in done]
     return {
         "name": experiment.name,
         "title": experiment.title,
@@ -179,7 +180,6 @@ def _row(row: Row, experiment: Experiment, results: dict[str, dict]) -> dict:
         "reference": row.reference,
         "against_reference": compare(ours, accuracies(reference, results)) if reference else None,
         "cells": [cell.key for cell in row.cells],
-        "config": to_dict(row.cells[0].config),
     }
 
 
