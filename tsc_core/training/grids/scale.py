@@ -66,7 +66,7 @@ class Scale:
     @property
     def stamp_training(self) -> TrainConfig:
         """Runs of whole networks on one alert, which has no frozen form."""
-        return replace(self.training, iterations=160, batch_size=32) if self.quick else self.training
+        return replace(self.training, iterations=120, batch_size=32) if self.quick else self.training
 
     @property
     def mode(self) -> Mode:
