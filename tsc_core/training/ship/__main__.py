@@ -26,6 +26,7 @@ LIMITS = (
     "Most real objects have one packet; earlier detections enter without stamps.",
     "Real objects have no AllWISE match here, so accuracy with AllWISE is known on simulated objects only.",
     "No bogus labels exist among the real packets: drb < 0.1 stands for bogus.",
+    "Trained without one period of the survey, the stamp bundle loses accuracy on it (see Across time in its card).",
     "TDEs and anything else outside the classes are forced into them.",
 )
 LICENCE = (

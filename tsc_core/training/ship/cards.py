@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from tsc_core.bundle import Bundle
 from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
+from tsc_core.survey import CLASSES
 
 DRIFT = "drift.json"
 Sets = Mapping[str, tuple[Source, dict[str, str], str]]  # title -> source, labels by oid, window
@@ -27,14 +29,15 @@ def write_metrics(folder: Path, found: Mapping[str, Evaluation]) -> dict:
     reports = {title: evaluation.report() for title, evaluation in found.items()}
     text = json.dumps(reports, indent=1, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    rows = ["set,oid,n,label,predicted,probability"]
-    for title, evaluation in found.items():
-        for n, objects in sorted(evaluation.rows.items()):
-            classes = evaluation.classes[n]
-            for oid, label, probabilities in objects:
-                best = int(probabilities.argmax())
-                rows.append(f"{title},{oid},{n},{label},{classes[best]},{probabilities[best]:.4f}")
-    (folder / "objects.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    names = [name for name in CLASSES if any(name in c for e in found.values() for c in e.classes.values())]
+    with (folder / "objects.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["set", "oid", "n", "label", *names], lineterminator="\n")
+        writer.writeheader()
+        for title, evaluation in found.items():
+            for n, objects in sorted(evaluation.rows.items()):
+                for oid, label, probabilities in objects:
+                    values = {k: f"{p:.6f}" for k, p in zip(evaluation.classes[n], probabilities, strict=True)}
+                    writer.writerow({"set": title, "oid": oid, "n": n, "label": label, **values})
     return reports
 
 
