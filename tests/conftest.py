@@ -1,6 +1,7 @@
 """Shared by all tests: one thread for arithmetic, a cache folder of their own, the real packets where named."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; two workers share two cores
 
@@ -16,6 +17,14 @@ settings.load_profile("project")
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("TSC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def own_main():
+    """A page under `AppTest` puts itself in the place of `__main__`, which later processes would start from."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")
