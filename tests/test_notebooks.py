@@ -42,6 +42,7 @@ def test_it_runs(path, tmp_path, monkeypatch):
 
     for name in ("TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path))  # what the notebook leaves behind goes with the test
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # Streamlit's tests set another
     notebook = nbformat.read(path, as_version=4)
     options = {"kernel_name": "python3", "timeout": TIMEOUT, "resources": {"metadata": {"path": str(path.parent)}}}
     NotebookClient(notebook, **options).execute()

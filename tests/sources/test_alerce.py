@@ -320,10 +320,10 @@ def test_side_services_fail_alone(source, server, action):
 def test_the_deadline_shows_what_has_come(server, packets):
     first = next(iter(packets[OID]))
     fault(server, f"get_avro.*{first}", "hang")
-    with AlerceSource(deadline_s=0.9, limits=replace(SHORT, read_s=5.0)) as source:
+    with AlerceSource(deadline_s=4.0, limits=replace(SHORT, read_s=30.0)) as source:  # a busy machine is no fault
         began = time.monotonic()
         sequence = source.fetch(OID)
-        assert time.monotonic() - began < 1.9
+        assert time.monotonic() - began < 5.0
     assert [alert.has_stamps for alert in sequence.alerts] == [False, True, True, True, True]
     assert first in sequence.flags[0]
 
