@@ -195,7 +195,7 @@ def bundle_speeds(
 def progression_ratio(bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 4) -> float | None:
     """Cost of all steps of an object of five detections, over that of the last step alone; None if none serves 5."""
     last = [bundle for bundle in bundles if MAX_DETECTIONS in serves(bundle)]
-    objects = distinct(sequences, 8, MAX_DETECTIONS)
+    objects = distinct(sequences, 32, MAX_DETECTIONS)
     if not last or not objects:
         return None
     whole, alone = Predictor(bundles), Predictor(last[:1])
