@@ -68,6 +68,7 @@ def test_pixels_come_back_exactly_and_big_endian_files_are_native():
         (gzip.compress(b"\0" * (5 << 20)), "above 4 MB"),
         (gzip.compress(b"SIMPLE  =                    T" + b" " * 2850), "no FITS image|two-dimensional"),
     ],
+    ids=["empty", "not gzip", "tail missing", "head only", "no FITS", "too large", "no image"],
 )
 def test_broken_stamps_say_why(data, said):
     with pytest.raises(BadPacket, match=said):
