@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 
+from tsc_core.data.workers import process_pool
 from tsc_core.training.cells import Cell, run_cell
 from tsc_core.training.shared import SharedCodes
 
@@ -41,7 +41,7 @@ def run_cells(
         for cell in cells:
             yield run_cell(cell, data, out, shared)
     else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with process_pool(workers) as pool:
             waiting = [pool.submit(run_cell, cell, data, out, shared) for cell in cells]
             for future in as_completed(waiting):
                 yield future.result()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -24,6 +22,7 @@ from tsc_core.data.simulate.origins import Origin, draw_origin
 from tsc_core.data.simulate.render import STAMP
 from tsc_core.data.simulate.scene import Field, draw_field, galaxy_source, one_source, star_colours
 from tsc_core.data.simulate.timeline import HISTORY_DAYS, Timeline, follow
+from tsc_core.data.workers import process_pool
 from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
 WATCHED_DAYS = {"AGN": 500.0, "VS": 400.0, "SN": 150.0, "asteroid": 0.0, "bogus": 500.0}
@@ -113,7 +112,7 @@ def simulate_each(
     if processes <= 1:
         yield from (_make_and(*task) for task in tasks)
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    with process_pool(processes) as pool:
         waiting = deque(pool.submit(_make_and, *task) for task in islice(tasks, 8 * processes))
         while waiting:  # a bounded window keeps few objects in memory
             yield waiting.popleft().result()
