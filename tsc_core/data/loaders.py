@@ -126,12 +126,8 @@ class ExampleSet:
             part,
             tuple(places.get(alert.candid, -1) for alert in selection.used),
             tuple(alert.fid for alert in selection.used),
-            {length: self._metadata(view, sequence.allwise) for length, view in views.items()},
+            {length: self.preprocessor.metadata(view, sequence.allwise) for length, view in views.items()},
         )
-
-    def _metadata(self, alerts: tuple[Alert, ...], allwise: AllWise | None) -> Example:
-        example = self.preprocessor(tuple(replace(alert, stamps=None) for alert in alerts), allwise)
-        return replace(example, stamps=example.stamps[:0].copy())
 
     def example(self, index: int, n: int | None = None) -> Example:
         """One example with its stamps, of n detections (by default as many as there are)."""

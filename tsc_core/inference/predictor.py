@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from tsc_core.inference import doubt
 from tsc_core.inference.doubt import COVERAGE
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
+from tsc_core.preprocessing.transform import scale_stamps
 
 Codes = dict[Hashable, Tensor]
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
@@ -107,14 +109,14 @@ class Predictor:
         """
         codes = {} if codes is None else codes
         scores: list[list[Scored]] = [[] for _ in objects]
-        for n, bundles in sorted(self._serving.items()):
+        for n, bundles in sorted(self._serving.items(), reverse=True):  # the longest first: it encodes them all
             waiting = set(range(len(objects)))
             for bundle in bundles:
                 windows = {i: alerts for i in sorted(waiting) if (alerts := _alerts(bundle, objects[i][0], n))}
                 for i, scored in self._score_with(bundle, n, objects, windows, codes, held_out).items():
                     scores[i].append(scored)
                 waiting -= windows.keys()
-        return scores
+        return [steps[::-1] for steps in scores]
 
     def _score_with(
         self,
@@ -128,7 +130,7 @@ class Predictor:
         """Step n of the objects at the keys of `windows`, by one bundle."""
         if not windows:
             return {}
-        examples = [bundle.preprocessor(alerts, objects[i][1].allwise) for i, alerts in windows.items()]
+        examples = [bundle.preprocessor.metadata(alerts, objects[i][1].allwise) for i, alerts in windows.items()]
         batch = with_codes(bundle, examples, list(windows.values()), codes, n)
         logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
         members, scored = bundle.probabilities(logits, n), {}
@@ -146,7 +148,7 @@ class Predictor:
         alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
             return False
-        examples = [first.preprocessor((alert,), sequence.allwise) for alert in alerts]
+        examples = [first.preprocessor.metadata((alert,), sequence.allwise) for alert in alerts]
         batch = with_codes(first, examples, [(alert,) for alert in alerts], codes, n=1)
         mean = torch.stack([member(batch).softmax(-1) for member in first.members]).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
@@ -169,26 +171,29 @@ def _alerts(bundle: Bundle, selection: Selection, n: int) -> tuple[Alert, ...] |
 def with_codes(
     bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], codes: Codes, n: int
 ) -> Batch:
-    """Collate, encoding only stamps whose code is not in `codes`, which gains the new ones."""
+    """Collate, scaling and encoding only stamps whose code is not in `codes`, which gains the new ones."""
     if bundle.encoder_key is None:
         return collate(list(examples))
-    shared = bundle.config.preprocess.scaling == "stamp"  # else a stamp's scaling depends on its sequence
+    config = bundle.config.preprocess
+    shared = config.scaling == "stamp"  # else a stamp's scaling depends on its sequence
 
     def key(alert: Alert) -> Hashable:
         return (bundle.encoder_key, alert.oid, alert.candid, None if shared else n)
 
-    wanted = {
-        key(alert): stamp
-        for example, row in zip(examples, alerts, strict=True)
-        for alert, stamp in zip(row, example.stamps, strict=True)
-        if alert.has_stamps and key(alert) not in codes
-    }
-    stamps = [torch.from_numpy(stamp) for stamp in wanted.values()]
-    chunks = [torch.stack(stamps[i : i + ENCODE_AT_ONCE]) for i in range(0, len(stamps), ENCODE_AT_ONCE)]
-    encoded = [code for chunk in chunks for code in bundle.model.encode(chunk)]
-    codes.update(zip(wanted, encoded, strict=True))
+    together = [tuple(alert for row in alerts for alert in row)] if shared else alerts
+    for group in together:
+        new = {key(alert): alert for alert in group if alert.has_stamps and key(alert) not in codes}
+        if new:
+            scaled, has_stamps = scale_stamps(tuple(new.values()) if shared else group, config)
+            codes.update(zip(new, _encode(bundle, scaled[has_stamps]), strict=True))
     none = torch.zeros(bundle.config.model.encoder.codes)
     return collate(list(examples), [torch.stack([codes.get(key(alert), none) for alert in row]) for row in alerts])
+
+
+def _encode(bundle: Bundle, stamps: np.ndarray) -> list[Tensor]:
+    """Codes of scaled stamps (N, C, H, W)."""
+    chunks = torch.from_numpy(stamps).split(ENCODE_AT_ONCE)
+    return [code for chunk in chunks for code in bundle.model.encode(chunk)]
 
 
 def describe(sequence: AlertSequence, selection: Selection) -> tuple[Detection, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -202,15 +202,19 @@ class Preprocessor:
         Missing metadata take the training mean; missing colours too, and the flag, last of `Example.allwise`,
         is then 1. Raises `ValueError` without alerts.
         """
+        stamps, has_stamps = scale_stamps(alerts, self.config)
+        return replace(self.metadata(alerts, allwise, label), stamps=stamps, has_stamps=has_stamps)
+
+    def metadata(self, alerts: tuple[Alert, ...], allwise: AllWise | None = None, label: int = -1) -> Example:
+        """The example without its pixels: stamps are (A, C, 0, 0), for use where their codes are known."""
         if not alerts:
             raise ValueError("an example needs at least one alert")
         config = self.config
-        stamps, has_stamps = scale_stamps(alerts, config)
         colours = read_colours(allwise if config.allwise else None)
         flag = np.float32(not np.isfinite(colours).all())
         return Example(
-            stamps,
-            has_stamps,
+            np.zeros((len(alerts), len(config.channels), 0, 0), dtype=np.float32),
+            np.array([alert.has_stamps for alert in alerts], dtype=bool),
             self.dynamic(_dynamic(alerts, config)),
             self.static(read_static(alerts, lookup(config.static, "static"))),
             np.append(self.allwise(colours), flag),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsc_core.alerts import Alert, AllWise, Example
+from tsc_core.alerts import Alert, AllWise
 from tsc_core.bundle import Bundle
 from tsc_core.config import PreprocessConfig, RunConfig
 from tsc_core.inference.doubt import Doubt, strangeness
@@ -79,7 +79,7 @@ class Trainer:
 
     def examples(self, windows: Sequence[Window], jitter: bool) -> CodedExamples:
         """Windows as examples with the codes of their stamps."""
-        bare = [self._metadata(*window) for window in windows]
+        bare = [self.preprocessor.metadata(*window) for window in windows]
         batch = collate(bare)
         names = ("has_stamps", "present", "dynamic", "static", "allwise", "labels")
         tensors = {name: getattr(batch, name) for name in names}
@@ -93,10 +93,6 @@ class Trainer:
                         codes[i, j, :, 0], has[i, j] = self.codes[alert.candid], True
             tensors |= {"codes": codes, "has_stamps": has}
         return CodedExamples(tensors, jitter)
-
-    def _metadata(self, alerts: tuple[Alert, ...], allwise: AllWise | None, label: int) -> Example:
-        example = self.preprocessor(tuple(replace(alert, stamps=None) for alert in alerts), allwise, label)
-        return replace(example, stamps=example.stamps[:, :, :0, :0])
 
     def member(self, training: Sequence[Known], seed: int) -> nn.Module:
         """One network on simulated and real objects weighted by origin.
