@@ -6,7 +6,7 @@ batch picks one draw for each view anew, so that the rotations still vary; evalu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,11 @@ class CodedExamples:
         """The same objects cut to their first n detections."""
         tensors = {name: t[:, :n] if name in SEQUENCES else t for name, t in self.tensors.items()}
         return CodedExamples(tensors, self.jitter)
+
+    def take(self, rows: Sequence[int]) -> CodedExamples:
+        """The objects at `rows`, which may name one more than once."""
+        chosen = torch.as_tensor(rows)
+        return CodedExamples({name: tensor[chosen] for name, tensor in self.tensors.items()}, self.jitter)
 
     def save(self, path: Path) -> None:
         """Write as one safetensors file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsc_core.alerts import Alert, AllWise
+from tsc_core.alerts import Alert
 from tsc_core.bundle import Bundle
 from tsc_core.config import PreprocessConfig, RunConfig
 from tsc_core.inference.doubt import Doubt, strangeness
@@ -31,7 +31,7 @@ REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simula
 JITTERED = 1  # jittered codes kept of each stamp
 ENCODE_AT_ONCE = 64
 Codes = dict[str, Tensor]
-Window = tuple[tuple[Alert, ...], AllWise | None, int]  # alerts, cross-match, class index
+METADATA = ("has_stamps", "present", "dynamic", "static", "allwise", "labels")
 
 
 @torch.no_grad()
@@ -53,85 +53,97 @@ def encode_all(alerts: Iterable[Alert], encoder: Encoder, config: PreprocessConf
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trainer:
-    """Trains the members of one bundle.
+    """Trains the members of one bundle on windows that are scaled once for all of them.
 
     Attributes
     ----------
     config : RunConfig
-    preprocessor : Preprocessor
     encoder : Encoder or None
-    codes : dict of candid to Tensor (V, E)
+    known : tuple of Known
+        Objects of the model's classes.
+    rows : tuple of list of int
+        Places of each object's windows in `tensors`, the newest window first; some are named more than once.
+    tensors : dict of str to Tensor
+        Every distinct window, as in `CodedExamples`.
     """
 
     config: RunConfig
-    preprocessor: Preprocessor
     encoder: Encoder | None
-    codes: Codes
+    known: tuple[Known, ...]
+    rows: tuple[list[int], ...]
+    tensors: dict[str, Tensor]
 
-    def windows(self, known: Sequence[Known]) -> list[list[Window]]:
-        """All training windows of each object of the model's classes."""
-        classes, found = self.config.model.classes, []
+    @classmethod
+    def prepare(
+        cls,
+        config: RunConfig,
+        preprocessor: Preprocessor,
+        encoder: Encoder | None,
+        codes: Codes,
+        known: Iterable[Known],
+    ) -> Trainer:
+        """Scale the windows of all objects and put the codes of their stamps beside them."""
+        classes = config.model.classes
+        known = tuple(item for item in known if item.label in classes)
+        rows, examples, kept = [], [], []
         for item in known:
-            if item.label in classes:
-                seen = views(item, self.config.model)
-                found.append([(alerts, item.sequence.allwise, classes.index(item.label)) for alerts in seen])
-        return found
+            places: dict[tuple, int] = {}
+            for alerts in (seen := views(item, config.model)):
+                if (key := _key(alerts)) not in places:
+                    places[key] = len(examples)
+                    kept.append(alerts)
+                    examples.append(preprocessor.metadata(alerts, item.sequence.allwise, classes.index(item.label)))
+            rows.append([places[_key(alerts)] for alerts in seen])
+        batch = collate(examples)
+        tensors = {name: getattr(batch, name) for name in METADATA}
+        if encoder is not None:
+            tensors["codes"] = _window_codes(kept, codes, config.model.encoder.codes, batch.present.shape[1])
+        return cls(config, encoder, known, tuple(rows), tensors)
 
-    def examples(self, windows: Sequence[Window], jitter: bool) -> CodedExamples:
-        """Windows as examples with the codes of their stamps."""
-        bare = [self.preprocessor.metadata(*window) for window in windows]
-        batch = collate(bare)
-        names = ("has_stamps", "present", "dynamic", "static", "allwise", "labels")
-        tensors = {name: getattr(batch, name) for name in names}
-        if self.encoder is not None:
-            draws, width = 1 + JITTERED, self.config.model.encoder.codes
-            codes = torch.zeros(len(windows), batch.present.shape[1], draws, 1, width)
-            has = torch.zeros_like(batch.has_stamps)
-            for i, (alerts, _, _) in enumerate(windows):
-                for j, alert in enumerate(alerts):
-                    if alert.has_stamps:
-                        codes[i, j, :, 0], has[i, j] = self.codes[alert.candid], True
-            tensors |= {"codes": codes, "has_stamps": has}
-        return CodedExamples(tensors, jitter)
-
-    def member(self, training: Sequence[Known], seed: int) -> nn.Module:
-        """One network on simulated and real objects weighted by origin.
+    def member(self, unseen: Collection[str], seed: int) -> nn.Module:
+        """One network on all objects but the real ones `unseen`, weighted by origin.
 
         It trains for a fixed number of steps: the one validation, on simulated objects it trains on, chooses nothing.
         """
         config = replace(self.config, training=replace(self.config.training, seed=seed))
-        windows = self.windows(training)
-        rows = _balanced(windows, [item.is_real for item in training if item.label in config.model.classes])
-        made = [item for item in training if not item.is_real]
-        shown = [found[0] for found in self.windows(made or training) if found]
+        trained = [i for i, item in enumerate(self.known) if not (item.is_real and item.sequence.oid in unseen)]
+        made = [i for i in trained if not self.known[i].is_real]
+        shown = [self.rows[i][0] for i in made or trained if self.rows[i]]
         torch.manual_seed(seed)
         network = build_model(config.model, config.preprocess)
         if self.encoder is not None:
             network.coder.encoder.load_state_dict(self.encoder.state_dict())
             network.coder.encoder.requires_grad_(False)
+        training = CodedExamples(self.tensors, jitter=True).take(self._balanced(trained))
+        validation = CodedExamples(self.tensors, jitter=False).take(shown)
         with tempfile.TemporaryDirectory() as folder:
-            run = train(
-                config,
-                self.examples(rows, jitter=True),
-                self.examples(shown, jitter=False),
-                Path(folder),
-                network,
-                progress=False,
-            )
-        return run.network
+            return train(config, training, validation, Path(folder), network, progress=False).network
+
+    def _balanced(self, trained: Sequence[int]) -> list[int]:
+        """Rows of all windows, real ones repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
+        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for i in trained:
+            groups[self.known[i].label, self.known[i].is_real] += self.rows[i]
+        rows = []
+        for (label, real), group in groups.items():
+            others = len(groups.get((label, not real), ()))
+            rows += group * (max(1, round(REAL_WEIGHT * others / len(group))) if real and group else 1)
+        return rows
 
 
-def _balanced(windows: list[list[Window]], is_real: list[bool]) -> list[Window]:
-    """All windows, those of real objects repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
-    groups: dict[tuple[int, bool], list[Window]] = defaultdict(list)
-    for found, real in zip(windows, is_real, strict=True):
-        for window in found:
-            groups[window[2], real].append(window)
-    rows = []
-    for (label, real), group in groups.items():
-        others = len(groups.get((label, not real), ()))
-        rows += group * (max(1, round(REAL_WEIGHT * others / len(group))) if real else 1)
-    return rows
+def _key(alerts: tuple[Alert, ...]) -> tuple:
+    """Equal for windows of one object that a model cannot tell apart."""
+    return tuple((alert.candid, alert.has_stamps, len(alert.record)) for alert in alerts)
+
+
+def _window_codes(windows: Sequence[tuple[Alert, ...]], codes: Codes, width: int, longest: int) -> Tensor:
+    """Codes (N, A, V, 1, E) of the stamps of N windows, 0 where there is none."""
+    found = torch.zeros(len(windows), longest, 1 + JITTERED, 1, width)
+    for i, alerts in enumerate(windows):
+        for j, alert in enumerate(alerts):
+            if alert.has_stamps:
+                found[i, j, :, 0] = codes[alert.candid]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,11 +174,11 @@ def train_bundle(
     card: dict,
 ) -> Bundle:
     """All members of a bundle, with temperatures and doubt fitted on what each member did not see."""
-    trainer = Trainer(config, preprocessor, encoder, codes)
+    trainer = Trainer.prepare(config, preprocessor, encoder, codes, (*material.simulated, *material.real))
     members = []
     for fold in range(material.fold_count):
-        training = [k for k in material.real if material.folds[k.sequence.oid] != fold]
-        members.append(trainer.member([*material.simulated, *training], config.training.seed + fold))
+        unseen = {oid for oid, place in material.folds.items() if place == fold}
+        members.append(trainer.member(unseen, config.training.seed + fold))
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
     folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
     bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
