@@ -7,7 +7,7 @@ PORT ?= 8501
 .PHONY: app test test-slow lint checkpoints picture clean
 
 app: $(VENV)/.app
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \

@@ -1,8 +1,10 @@
 """How quick the app is, in a real browser: ``python benchmarks/app.py [--people 10] [--switches 5] [--out app.json]``.
 
-Prints JSON: seconds from opening an address to the page's first content (cold server, then warm), seconds of an object
-switch with a warm cache, milliseconds per stamp, seconds to open 300 runs, and what happens when several people use
-one server at once: errors, objects mixed up, and the server's memory before and after.
+Prints JSON: seconds from opening an address to the page's first heading, and for the explorer to its stamps and its
+verdict, on a server just started as `make app` starts it ("cold"), on one without its preparation ("unprepared"), and
+on a warm one; seconds of an object switch with a warm cache, milliseconds per stamp, seconds to open 300 runs, and what
+happens when several people use one server at once: errors, objects mixed up, and the server's memory before and after.
+The browser is fresh each time: nothing of the page is in its cache.
 """
 
 import argparse
@@ -16,8 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from playwright.async_api import Browser, Error, async_playwright
-from playwright.sync_api import Page, sync_playwright
+from playwright.async_api import Browser as Together
+from playwright.async_api import Error, async_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.app.conftest import ARGS, CHROMIUM, served
 from tests.app.made_runs import make_folder
@@ -26,6 +29,8 @@ from tsc_core.sources.demo import demo_source
 
 PATIENCE = 300_000  # ms
 CONTENT = "[data-testid=stMain] :is(h1, h3)"
+STAMPS = "[data-testid=stImage] img"
+VERDICT = "[data-testid=stMetricLabel]:has-text('after')"
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
 PAGES = {
     "explorer": "",
@@ -37,12 +42,34 @@ PAGES = {
 }
 
 
-def first_content(page: Page, address: str) -> float:
+def first_content(browser: Browser, address: str) -> float:
     """Seconds from the request to the first heading of the page's own."""
+    page = fresh(browser)
     started = time.perf_counter()
     page.goto(address, wait_until="commit")
     page.wait_for_selector(CONTENT)
-    return time.perf_counter() - started
+    found = time.perf_counter() - started
+    page.context.close()
+    return found
+
+
+def stages(browser: Browser, address: str) -> dict[str, float]:
+    """Seconds from the request to the explorer's heading, its first stamps, and its verdict."""
+    page, found = fresh(browser), {}
+    started = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    for name, selector in (("heading", CONTENT), ("stamps", STAMPS), ("verdict", VERDICT)):
+        page.wait_for_selector(selector)
+        found[name] = round(time.perf_counter() - started, 2)
+    page.context.close()
+    return found
+
+
+def fresh(browser: Browser) -> Page:
+    """A page with nothing in its cache."""
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(PATIENCE)
+    return page
 
 
 def switches(page: Page, address: str, oids: list[str]) -> list[float]:
@@ -72,7 +99,7 @@ def stamp_ms() -> float:
     return statistics.median(times)
 
 
-async def person(browser: Browser, address: str, oids: list[str], faults: list[str]) -> None:
+async def person(browser: Together, address: str, oids: list[str], faults: list[str]) -> None:
     """One session of its own that looks at its own objects and notes whatever is not as it should be."""
     context = await browser.new_context()
     page = await context.new_page()
@@ -129,20 +156,33 @@ def crowd(address: str, server: int, people: int, rounds: int) -> dict:
     }
 
 
+def cold(folder: Path, script: str) -> dict[str, float]:
+    """Stages of the explorer for a visitor who comes the moment the server answers."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        with served(folder, script) as (address, _):
+            found = stages(browser, address)
+        browser.close()
+    return found
+
+
 def measure(people: int, rounds: int) -> dict:
     """All of it."""
     found: dict = {"stamp_ms": round(stamp_ms(), 2)}
     with tempfile.TemporaryDirectory() as folder:
         make_folder(Path(folder) / "runs")
-        with served(Path(folder)) as (address, process):
+        scripts = {"unprepared": "app.py", "cold": "serve.py"}
+        found["explorer_s"] = {name: cold(Path(folder), script) for name, script in scripts.items()}
+        with served(Path(folder), "serve.py") as (address, process):
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-                page = browser.new_page(viewport={"width": 1280, "height": 1000})
-                page.set_default_timeout(PATIENCE)
-                cold = {"cold": first_content(page, address)}
-                warm = {name: first_content(page, f"{address}/{at}") for name, at in PAGES.items()}
-                found["first_content_s"] = {name: round(value, 2) for name, value in (cold | warm).items()}
-                found["runs_300_s"] = round(first_content(page, f"{address}/runs?folder={folder}/runs"), 2)
+                page = fresh(browser)
+                page.goto(address)
+                page.wait_for_selector(VERDICT)
+                found["explorer_s"]["warm"] = stages(browser, address)
+                warm = {name: first_content(browser, f"{address}/{at}") for name, at in PAGES.items()}
+                found["first_content_s"] = {name: round(value, 2) for name, value in warm.items()}
+                found["runs_300_s"] = round(first_content(browser, f"{address}/runs?folder={folder}/runs"), 2)
                 times = switches(page, address, list(demo_source().oids())[:6])
                 found["object_switch_s"] = {"median": round(statistics.median(times), 2), "worst": round(max(times), 2)}
                 browser.close()

@@ -2,19 +2,36 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from tsc_core.display.desk import desk
+from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.frame import framed
+from tsc_core.display.published import as_csv, ask, matrices
 from tsc_core.display.quick import demo_results
-from tsc_core.display.text import plain_markdown
+from tsc_core.display.text import markdown_table, plain_markdown
 from tsc_core.evaluation.figures import CELL, confusion_chart, difference_chart, reliability_figure
-from tsc_core.evaluation.metrics import accuracy, balanced_accuracy, recalls
-from tsc_core.evaluation.results import NATURAL_COUNTS, ORIGINS, Result, find_results, over_seeds
+from tsc_core.evaluation.metrics import (
+    accuracy,
+    balanced_accuracy,
+    bootstrap,
+    expected_calibration_error,
+    recalls,
+    wilson,
+)
+from tsc_core.evaluation.results import ORIGINS, Result, find_results, on_common, over_seeds, scored_alone
 from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT
+from tsc_core.sources import SourceError
+from tsc_core.survey import is_made
 
-MOST_OBJECTS, MATRIX_WIDTH, SUMMARY_WIDTH = 200, 520, 400
+MOST_OBJECTS, MATRIX_WIDTH, SUMMARY_WIDTH, SMALL_CELL = 200, 520, 480, 72
+TABS = ("One model", "Side by side", "Calibration", "Beside ALeRCE")
+CHOSEN = ("result", "first", "second", "calibrated", "beside")
+NO_REAL = (
+    "Labelled real objects stand here beside ALeRCE's classifiers. Score yours by `tsc evaluate --source night.tar.gz "
+    "--labels labels.csv --out checkpoints/mine/report.json --objects checkpoints/mine/report.csv`."
+)
 state = st.session_state
 
 
@@ -33,9 +50,11 @@ def classify_demo() -> None:
     bar.empty()
 
 
-def one_of(label: str, results: list[Result], key: str) -> list[Result]:
-    """Choose a result; several that differ by seed alone are chosen together."""
+def one_of(label: str, results: list[Result], key: str, place: int = 0) -> list[Result]:
+    """Choose a result, at first that at `place`; several that differ by seed alone are chosen together."""
     titles = list(dict.fromkeys(result.title for result in results))
+    if state.get(key) not in titles:
+        state[key] = titles[min(place, len(titles) - 1)]
     title = st.selectbox(label, titles, key=key)
     return [result for result in results if result.title == title]
 
@@ -62,29 +81,153 @@ def objects_of(result: Result, event: object) -> None:
         )  # fmt: skip
 
 
+def shares(value: float, low: float, high: float) -> str:
+    """A share with its interval, in per cent."""
+    if not math.isfinite(value):
+        return "none"
+    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def scores_of(result: Result) -> list[tuple[str, str]]:
+    """What is said of a result, each with its interval: objects, accuracies, recall and precision by class."""
+    counts, hits = result.counts, int(np.trace(result.counts))
+    rows = [
+        ("objects", f"{counts.sum():.0f}"),
+        ("accuracy", shares(accuracy(counts), *wilson(hits, int(counts.sum())))),
+        ("balanced accuracy", shares(balanced_accuracy(counts), *result.balanced_interval())),
+    ]
+    for i, (name, recall) in enumerate(zip(result.classes, recalls(counts).tolist(), strict=True)):
+        rows.append((f"recall {name}", shares(recall, *wilson(int(counts[i, i]), int(counts[i].sum())))))
+    for name, found in result.natural_precision().items():
+        rows.append((f"precision {name}, natural rates", shares(*found)))
+    return rows
+
+
 def summary(result: Result) -> None:
     """Accuracies in words, recall and precision by class."""
     with st.container(horizontal=True):
         st.metric("Objects", f"{result.counts.sum():.0f}", width="content", border=True)
         st.metric("Accuracy", f"{100 * accuracy(result.counts):.1f} %", width="content", border=True)
         st.metric("Balanced accuracy", f"{100 * balanced_accuracy(result.counts):.1f} %", width="content", border=True)
-    natural = result.natural_precision()
+    said, precision = dict(scores_of(result)), result.natural_precision()
+    st.caption(f"95 %: accuracy {said['accuracy']}, balanced {said['balanced accuracy']}.")
+    heads = ("class", "objects", "recall", "precision at natural rates")
     rows = [
-        {
-            "class": name,
-            "objects": int(result.counts[i].sum()),
-            "recall": recall,
-            "precision at natural rates": natural.get(name),
-        }
-        for i, (name, recall) in enumerate(zip(result.classes, recalls(result.counts).tolist(), strict=True))
+        (name, f"{n:.0f}", said[f"recall {name}"], shares(*precision[name]) if name in precision else "none")
+        for name, n in zip(result.classes, result.counts.sum(1), strict=True)
     ]
-    share = st.column_config.NumberColumn(format="percent")
-    st.dataframe(
-        pd.DataFrame(rows), hide_index=True, column_config={"recall": share, "precision at natural rates": share}
-    )
-    total = sum(NATURAL_COUNTS.values())
-    rates = ", ".join(f"{name} {100 * count / total:.1f} %" for name, count in NATURAL_COUNTS.items())
+    st.markdown(markdown_table(heads, rows))
+    rates = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in result.natural_rates().items())
     st.caption(f"Natural rates: {rates}, as in the paper. A test set with equal classes flatters the rare ones.")
+
+
+def side_by_side(first: Result, second: Result) -> None:
+    """Two matrices, their difference, and all their scores beside each other."""
+    if first.classes != second.classes:
+        words = ", ".join(first.classes), ", ".join(second.classes)
+        st.info(f"They know different classes: {plain_markdown(words[0])} and {plain_markdown(words[1])}.")
+        return
+    common = on_common(first, second)
+    n = common and len(common[0].scores.oids)
+    if common and n < max(first.counts.sum(), second.counts.sum()):
+        if st.toggle(f"Only the {n} objects that both have", value=True, key=f"common {first.title} {second.title}"):
+            first, second = common
+    elif not common:
+        st.caption("On different objects, or their objects were not kept: compare with care.")
+    with st.container(horizontal=True, gap="medium"):
+        charts = {
+            first.title: confusion_chart(first.classes, first.counts, cell=SMALL_CELL),
+            second.title: confusion_chart(second.classes, second.counts, cell=SMALL_CELL),
+            "Points: first less second": difference_chart(first.classes, first.counts, second.counts, cell=SMALL_CELL),
+        }
+        for title, chart in charts.items():
+            with st.container(width="content"):
+                st.caption(plain_markdown(title))
+                st.altair_chart(chart, width="content")
+    rows = [(what, a, b) for (what, a), (_, b) in zip(scores_of(first), scores_of(second), strict=True)]
+    if common:
+        alone = scored_alone(*common)
+        rows.append(("right where the other is wrong", *(f"{number} of {n}" for number in alone)))
+    st.markdown(markdown_table(("with 95 % intervals", first.model, second.model), rows))
+
+
+def beside_alerce(ours: list[Result]) -> None:
+    """ALeRCE's own classifiers on our labelled real objects, asked now."""
+    if not ours:
+        st.info(NO_REAL, icon=":material/school:")
+        return
+    chosen = one_of("Ours", ours, "beside")[0]
+    oids = [oid for oid in chosen.scores.oids if not is_made(oid)]
+    if st.button(f"Ask ALeRCE about these {len(oids)} objects", icon=":material/cloud_download:"):
+        bar = st.progress(0.0, text="Asking ALeRCE …")
+        try:
+            state.asked = ask(
+                desk().source(LIVE), oids, lambda done, all_: bar.progress(done / all_, text=f"object {done} of {all_}")
+            )
+        except (SourceError, OSError) as error:
+            state.pop("asked", None)
+            st.error(f"ALeRCE does not answer: {plain_markdown(error)}", icon=":material/cloud_off:")
+        bar.empty()
+    asked = state.get("asked")
+    found = matrices(asked, chosen) if asked else []
+    if not found:
+        said = "None of its classifiers knows all these classes." if asked else "Its newest versions are asked for."
+        st.caption(f"{said} They rest on all that ALeRCE has of an object now, ours on the detections named.")
+        return
+    theirs = st.segmented_control(
+        "Its classifier", [result.model for result in found], default=found[0].model, required=True, key="classifier"
+    )
+    side_by_side(chosen, next(result for result in found if result.model == theirs))
+    st.caption(
+        f"ALeRCE answered for {len(asked.answers)} objects, not for {len(asked.failed)}. "
+        "It rests on all that it has of an object now, ours on the detections named; its training set may hold them."
+    )
+    st.download_button(
+        "ALeRCE's probabilities (CSV)", lambda: as_csv(asked), "alerce.csv", "text/csv", on_click="ignore",
+        help="What `tsc experiment baselines --probabilities` reads.",
+    )  # fmt: skip
+
+
+def one_model(here: list[Result]) -> None:
+    """One matrix, or the mean over seeds, with its scores and the objects of a clicked cell."""
+    chosen = one_of("Result", here, "result")
+    first = chosen[0]
+    beside = st.container(horizontal=True)
+    left, right = beside.container(width=MATRIX_WIDTH), beside.container(width=SUMMARY_WIDTH)
+    with left:
+        if len(chosen) > 1:
+            classes, mean, spread = over_seeds(chosen)
+            counts = sum(result.counts for result in chosen) / len(chosen)
+            chart = confusion_chart(classes, counts, mean, spread)
+            st.caption(
+                f"Mean of {len(chosen)} seeds; ± is their standard deviation. Objects are those of the first seed."
+            )
+        else:
+            chart = confusion_chart(first.classes, first.counts)
+        event = st.altair_chart(
+            chart, key=f"matrix {first.title}", on_select="rerun", selection_mode=CELL, width="content"
+        )
+    with right:
+        summary(first)
+        objects_of(first, event)
+
+
+def calibration(with_objects: list[Result]) -> None:
+    """Whether probabilities are what they say: a reliability diagram for each class."""
+    if not with_objects:
+        st.info("No result here kept its objects, so there is nothing to draw.")
+        return
+    result = one_of("Result", with_objects, "calibrated")[0]
+    curves = result.reliability()
+    st.plotly_chart(reliability_figure(curves), key="reliability")
+    scores = result.scores
+    if scores.probabilities is not None:
+        error = expected_calibration_error(scores.labels, scores.probabilities)
+        low, high = bootstrap(expected_calibration_error, scores.labels, scores.probabilities, draws=400)
+        st.caption(
+            f"Expected calibration error {error:.3f} ({low:.3f} to {high:.3f}) over {len(scores.oids)} objects. On the "
+            "dotted line a probability is what it says; larger points stand for more objects, bars are 95 % intervals."
+        )
 
 
 framed(st, __file__)
@@ -121,48 +264,27 @@ if state.get("origin") not in origins:
     state.origin = origins[0]
 origin = st.segmented_control("Objects", origins, required=True, key="origin")
 here = [result for result in results if result.origin == origin]
-one_tab, difference_tab, calibration_tab = st.tabs(["One model", "Difference of two", "Calibration"])
-with one_tab:
-    chosen = one_of("Result", here, "result")
-    first = chosen[0]
-    beside = st.container(horizontal=True)
-    left, right = beside.container(width=MATRIX_WIDTH), beside.container(width=SUMMARY_WIDTH)
-    with left:
-        if len(chosen) > 1:
-            classes, mean, spread = over_seeds(chosen)
-            counts = sum(result.counts for result in chosen) / len(chosen)
-            chart = confusion_chart(classes, counts, mean, spread)
-            st.caption(
-                f"Mean of {len(chosen)} seeds; ± is their standard deviation. Objects are those of the first seed."
-            )
+for key in CHOSEN:  # kept while their tab is closed
+    if key in state:
+        state[key] = state[key]
+one_tab, two_tab, calibration_tab, alerce_tab = st.tabs(TABS, key="part", on_change="rerun", bind="query-params")
+if one_tab.open:
+    with one_tab:
+        one_model(here)
+if two_tab.open:
+    with two_tab:
+        left, right = st.columns(2)
+        with left:
+            a = one_of("First", here, "first")[0]
+        with right:
+            b = one_of("Second", here, "second", place=1)[0]
+        if a is b:
+            st.info("Choose two different results to see where they differ.")
         else:
-            chart = confusion_chart(first.classes, first.counts)
-        event = st.altair_chart(
-            chart, key=f"matrix {first.title}", on_select="rerun", selection_mode=CELL, width="content"
-        )
-    with right:
-        summary(first)
-        objects_of(first, event)
-with difference_tab:
-    left, right = st.columns(2)
-    with left:
-        a = one_of("First", here, "first")[0]
-    with right:
-        b = one_of("Less second", here, "second")[0]
-    if a.classes != b.classes:
-        st.info(f"They know different classes: {', '.join(a.classes)} and {', '.join(b.classes)}.")
-    elif a is b:
-        st.info("Choose two different results to see where they differ.")
-    else:
-        st.altair_chart(difference_chart(a.classes, a.counts, b.counts), width="content")
-        st.caption("Points of row per cent: blue where the first has more, orange where the second has.")
-with calibration_tab:
-    with_objects = [result for result in here if result.scores]
-    if not with_objects:
-        st.info("No result here kept its objects, so there is nothing to draw.")
-    else:
-        result = one_of("Result", with_objects, "calibrated")[0]
-        curves = result.reliability()
-        st.plotly_chart(reliability_figure(curves), key="reliability")
-        confident = [b for bins in curves.values() for b in bins if math.isfinite(b["frequency"])]
-        st.caption(f"{sum(b['n'] for b in confident)} probabilities in bins of 0.1, with 95 % Wilson intervals.")
+            side_by_side(a, b)
+if calibration_tab.open:
+    with calibration_tab:
+        calibration([result for result in here if result.scores])
+if alerce_tab.open:
+    with alerce_tab:
+        beside_alerce([result for result in results if result.origin == "real" and result.scores])

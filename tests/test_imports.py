@@ -45,7 +45,9 @@ def test_no_import_points_upward(path):
         assert own != "inference" or other != "training"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "pages").glob("*.py"), *(ROOT / "panels").glob("*.py")]), ids=lambda path: path.name
+)
 def test_a_page_imports_neither_torch_nor_another_page(path):
     assert not {module.split(".")[0] for module in imported(path)} & {"torch", "pages"}
 

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MEGABYTE = 1e6
 MACHINE = re.compile(rf"(?<![\w.])/({'|'.join(('work', 'root', 'farm'))})/|/tmp/" + r"v/")
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill", ".npy", ".ckpt", ".h5"}
-CODE = sorted([*(ROOT / "tsc_core").rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "app.py"])
+PAGES = [*(ROOT / "pages").glob("*.py"), *(ROOT / "panels").glob("*.py"), ROOT / "app.py", ROOT / "serve.py"]
+CODE = sorted([*(ROOT / "tsc_core").rglob("*.py"), *PAGES])
 PACKETS = ROOT / "tsc_core" / "sources" / "demo.tar.gz"
 
 
@@ -78,6 +79,13 @@ def test_a_module_says_in_its_first_line_what_it_is_for(path):
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert said
     assert said.splitlines()[0].endswith((".", ":"))
+
+
+def test_the_readme_leads_to_every_document_and_notebook():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = {(ROOT / link.partition("#")[0]).resolve() for link in re.findall(r"\]\(([^)\s]+)\)", text)}
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]:
+        assert path in links, f"README.md does not lead to {path.relative_to(ROOT)}"
 
 
 def anchors(path: Path) -> set[str]:

@@ -34,6 +34,13 @@ MADE_OID = re.compile(r"(SIM|DEMO)\d[0-9a-z]{1,17}", re.ASCII)  # simulated obje
 
 CLASSES = ("AGN", "SN", "VS", "asteroid", "bogus")
 TEMPORAL_CLASSES = CLASSES[:3]
+NATURAL_COUNTS = {  # objects in Neira et al. 2024 (arXiv:2405.15073), Sec. 2: SN are 1.7 % of AGN, SN and VS
+    "AGN": 48_262,
+    "SN": 2_524,
+    "VS": 101_038,
+    "asteroid": 16_332 * 9_899 / 10_763,  # no count of objects: as many for each bogus as among their single alerts
+    "bogus": 16_332,
+}
 MAX_DETECTIONS = 5
 MIN_GAP_HOURS = 6.0  # alerts closer than this are one epoch (paper, Sec. 2)
 

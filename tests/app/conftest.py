@@ -26,10 +26,10 @@ def free_port():
 
 
 @contextmanager
-def served(folder, **environment):
+def served(folder, script="app.py", **environment):
     """The app in a process of its own; yields its address and the process."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
     command += ["--server.headless", "true", "--server.address", "127.0.0.1"]
     surroundings = {**os.environ, "TSC_CACHE_DIR": str(folder / "cache"), **environment}
     with (folder / "server.log").open("wb") as log:

@@ -6,8 +6,17 @@ import pytest
 
 from tests.app.made_runs import CLASSES, make_experiment, make_run, scored
 from tsc_core.evaluation.figures import CELL, confusion_chart, difference_chart, matrix_rows, reliability_figure
-from tsc_core.evaluation.metrics import summarise
-from tsc_core.evaluation.results import find_results, over_seeds, result_of, row_shares
+from tsc_core.evaluation.metrics import balanced_accuracy, summarise
+from tsc_core.evaluation.results import (
+    Result,
+    find_results,
+    on_common,
+    over_seeds,
+    result_of,
+    row_shares,
+    scored_alone,
+)
+from tsc_core.survey import CLASSES as CLASSES_5
 
 LABELS, PROBABILITIES = scored(3)
 BLOCK = summarise(LABELS, PROBABILITIES, CLASSES)
@@ -92,7 +101,35 @@ def test_precision_at_natural_rates_is_lower_for_the_rare_class(tmp_path):
     make_run(tmp_path / "a")
     result = find_results(tmp_path)[0][0]
     precision = result.counts[1, 1] / result.counts[:, 1].sum()
-    assert result.natural_precision()["SN"] < precision
+    found, low, high = result.natural_precision()["SN"]
+    assert found < precision
+    assert low < found < high
+    low, high = result.balanced_interval()
+    assert low < balanced_accuracy(result.counts) < high
+
+
+def test_natural_rates_of_five_classes_count_what_is_bogus_too():
+    result = Result("a", "a", "1", "real", "", CLASSES_5, 98 * np.eye(5) + 0.4)
+    assert sum(result.natural_rates().values()) == pytest.approx(1.0)
+    assert result.natural_rates()["bogus"] > result.natural_rates()["SN"]
+    three = Result("a", "a", "2", "real", "", CLASSES, 98 * np.eye(3) + 0.4)
+    assert result.natural_precision()["SN"][0] < three.natural_precision()["SN"][0]
+
+
+def test_two_results_are_compared_on_the_objects_that_both_have(tmp_path):
+    make_run(tmp_path / "a", seed=0)
+    make_run(tmp_path / "b", seed=1)
+    first, second = find_results(tmp_path)[0]
+    fewer = second.only([f"SIM{i:04d}" for i in range(40)])
+    assert fewer.counts.sum() == 40
+    a, b = on_common(first, fewer)
+    assert a.scores.oids == b.scores.oids
+    assert (a.counts.sum(1) == b.counts.sum(1)).all()
+    right = [int(np.trace(result.counts)) for result in (a, b)]
+    alone = scored_alone(a, b)
+    assert alone[0] - alone[1] == right[0] - right[1]
+    assert on_common(first, fewer.only([])) is None
+    assert on_common(first, Result("c", "c", "", "real", "", CLASSES, np.eye(3))) is None
 
 
 def test_an_evaluation_made_now_becomes_results_with_their_objects():
@@ -129,6 +166,7 @@ def test_row_shares_of_an_absent_class_are_unknown():
 
 def test_reliability_has_the_diagonal_and_intervals():
     bins = [{"probability": 0.5, "frequency": 0.4, "n": 10, "low": 0.2, "high": 0.7}]
-    figure = reliability_figure({"SN": bins})
-    assert figure.layout.shapes[0].x1 == 1
+    figure = reliability_figure({"SN": bins, "<b>": bins})
+    assert [shape.x1 for shape in figure.layout.shapes] == [1, 1]
+    assert [title.text for title in figure.layout.annotations] == ["SN", "&lt;b&gt;"]
     assert figure.data[0].error_y.array[0] == pytest.approx(0.3)

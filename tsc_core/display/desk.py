@@ -15,6 +15,7 @@ from tsc_core.alerts import AlertSequence, Prediction
 from tsc_core.sources import Source, open_source
 
 if TYPE_CHECKING:
+    from tsc_core.inference.explain import Explanation
     from tsc_core.inference.predictor import Predictor
     from tsc_core.preprocessing.quality import Window
 
@@ -72,6 +73,7 @@ class Desk:
         self._sources = Recent(KEPT_SOURCES)
         self._objects: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
         self._predictions: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
+        self._explanations: WeakKeyDictionary[Source, Recent] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._answers = Recent(4 * KEPT_OBJECTS, LIVE_SECONDS)
@@ -149,6 +151,25 @@ class Desk:
         kept = self._kept(self._predictions, source)
         return kept.get(key, lambda: (sequence, self.predictor().predict(sequence, window)))[1]
         # the sequence is kept too, so that its id() stays its own
+
+    def explained(self, source: Source, sequence: AlertSequence, window: Window, n: int) -> bool:
+        """Whether `explanation` is at hand."""
+        return (sequence.oid, id(sequence), window, n) in self._kept(self._explanations, source)
+
+    def explanation(
+        self, source: Source, sequence: AlertSequence, window: Window, n: int, progress: Callable[[int, int], object]
+    ) -> Explanation:
+        """Why the step after n detections says what it says, computed once.
+
+        `progress` is told how many detections' stamps are done, and how many there are.
+        """
+
+        def make() -> tuple[AlertSequence, Explanation]:
+            from tsc_core.inference.explain import explain
+
+            return sequence, explain(self.predictor(), sequence, window, n, progress=progress)
+
+        return self._kept(self._explanations, source).get((sequence.oid, id(sequence), window, n), make)[1]
 
     def _kept(self, group: WeakKeyDictionary[Source, Recent], source: Source) -> Recent:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tsc_core.alerts import Alert
@@ -19,6 +20,22 @@ def plain_markdown(text: object, longest: int = 300) -> str:
     flat = " ".join(str(text).split())
     short = flat if len(flat) <= longest else flat[: longest - 1] + "…"
     return _MARKDOWN.sub(r"\\\1", short)
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], bold: Collection[int] = ()) -> str:
+    """A table in Markdown, the first column to the left, numbers to the right; cells are made harmless.
+
+    `bold` names the rows, from 0, that stand out. Per cent signs stay on the line of their number.
+    """
+
+    def cell(value: object) -> str:
+        return plain_markdown(value).replace(" %", "\u00a0%")
+
+    lines = [list(map(cell, heads)), [":--", *("--:" for _ in heads[1:])]]
+    for place, row in enumerate(rows):
+        cells = list(map(cell, row))
+        lines.append([f"**{text}**" for text in cells] if place in bold else cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def plain_plotly(text: object, longest: int = 80) -> str:
@@ -69,3 +86,9 @@ def percent(probability: float) -> str:
     if 0.995 <= probability < 1:
         return ">99 %"
     return "<1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
+
+
+def span(low: float, high: float) -> str:
+    """Two probabilities as a span of per cent, e.g. "94 to 99 %"; one of them where they read the same."""
+    first, last = percent(low), percent(high)
+    return first if first == last else f"{first.removesuffix(' %')} to {last}"

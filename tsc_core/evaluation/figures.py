@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CELL_PIXELS = 84
 CELL = "cell"  # name of the selection that a click on a matrix sets
 OTHERS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A68B8", "#8C8C8C")  # runs
+PANELS_ACROSS = 3
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -41,13 +42,17 @@ def matrix_rows(
     return rows
 
 
-def _size(classes: Sequence[str]) -> dict[str, int]:
+def _size(classes: Sequence[str], cell: int) -> dict[str, int]:
     """Width and height of a matrix: cells that hold their two lines, five of them within a tablet's page."""
-    return {"width": CELL_PIXELS * len(classes), "height": CELL_PIXELS * len(classes)}
+    return {"width": cell * len(classes), "height": cell * len(classes)}
 
 
 def confusion_chart(
-    classes: Sequence[str], counts: np.ndarray, shares: np.ndarray | None = None, spread: np.ndarray | None = None
+    classes: Sequence[str],
+    counts: np.ndarray,
+    shares: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
+    cell: int = CELL_PIXELS,
 ) -> alt.LayerChart:
     """A matrix with counts and row per cent; a click on a cell sets the selection `CELL` to its two classes.
 
@@ -58,6 +63,8 @@ def confusion_chart(
         Rows true, columns predicted.
     shares, spread : ndarray (K, K), optional
         Mean and standard deviation of row shares over seeds, instead of those of `counts`.
+    cell : int
+        Pixels along the side of a cell.
     """
     import altair as alt
 
@@ -80,10 +87,12 @@ def confusion_chart(
         text=alt.Text("count:Q", format=",.4~g"), color=ink
     )
     share = base.mark_text(dy=11, fontSize=12).encode(text="text:N", color=ink)
-    return alt.layer(cells.add_params(picked), number, share).properties(**_size(classes))
+    return alt.layer(cells.add_params(picked), number, share).properties(**_size(classes, cell))
 
 
-def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarray) -> alt.LayerChart:
+def difference_chart(
+    classes: Sequence[str], first: np.ndarray, second: np.ndarray, cell: int = CELL_PIXELS
+) -> alt.LayerChart:
     """Row shares of the first matrix less those of the second, in points, on a fixed scale of -100 to 100."""
     import altair as alt
 
@@ -101,42 +110,55 @@ def difference_chart(classes: Sequence[str], first: np.ndarray, second: np.ndarr
     )
     scale = alt.Scale(domain=[-100, 0, 100], range=["#D55E00", "#F4F4F4", "#0072B2"])
     cells = base.mark_rect(stroke="#8C8C8C", strokeWidth=0.5).encode(
-        color=alt.Color("points:Q", scale=scale, legend=alt.Legend(title="points"))
+        color=alt.Color("points:Q", scale=scale, legend=None)
     )
     words = base.mark_text(fontSize=14).encode(
         text="text:N", color=alt.condition("abs(datum.points) > 60", alt.value("white"), alt.value("#1B2530"))
     )
-    return alt.layer(cells, words).properties(**_size(classes))
+    return alt.layer(cells, words).properties(**_size(classes, cell))
 
 
 def reliability_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> go.Figure:
-    """Frequency against probability per class, with Wilson intervals; the diagonal is perfect calibration."""
-    import plotly.graph_objects as go
+    """Frequency against probability, a panel per class, with Wilson intervals; the diagonal is perfect calibration.
 
-    figure = go.Figure()
-    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot", "color": "#8C8C8C"})
-    for name, bins in curves.items():
-        style, y = class_style(name), [b["frequency"] for b in bins]
-        figure.add_scatter(
-            x=[b["probability"] for b in bins],
-            y=y,
-            error_y={
-                "type": "data",
-                "array": [b["high"] - f for b, f in zip(bins, y, strict=True)],
-                "arrayminus": [f - b["low"] for b, f in zip(bins, y, strict=True)],
-                "thickness": 1,
-                "width": 2,
-            },
-            mode="lines+markers",
-            name=html.escape(name),
-            line={"color": style.colour},
-            marker={"symbol": style.marker, "size": 8},
-            customdata=[[b["n"]] for b in bins],
-            hovertemplate="%{y:.2f} of %{customdata[0]} objects",
+    The larger a point, the more objects had such a probability.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    across = min(len(curves), PANELS_ACROSS)
+    down = math.ceil(len(curves) / across) if curves else 1
+    titles = [html.escape(name) for name in curves]
+    figure = make_subplots(down, max(across, 1), shared_yaxes=True, subplot_titles=titles, vertical_spacing=0.2)
+    for place, (name, bins) in enumerate(curves.items()):
+        style, at = class_style(name), {"row": place // across + 1, "col": place % across + 1}
+        most = max((b["n"] for b in bins), default=1)
+        figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot", "color": "#8C8C8C"}, **at)
+        figure.add_trace(
+            go.Scatter(
+                x=[b["probability"] for b in bins],
+                y=[b["frequency"] for b in bins],
+                error_y={
+                    "type": "data",
+                    "array": [b["high"] - b["frequency"] for b in bins],
+                    "arrayminus": [b["frequency"] - b["low"] for b in bins],
+                    "thickness": 1,
+                    "width": 2,
+                },
+                mode="lines+markers",
+                name=html.escape(name),
+                line={"color": style.colour},
+                marker={"symbol": style.marker, "size": [5 + 9 * math.sqrt(b["n"] / most) for b in bins]},
+                customdata=[[b["n"]] for b in bins],
+                hovertemplate="%{x:.2f} given, %{y:.2f} of %{customdata[0]} objects<extra></extra>",
+            ),
+            **at,
         )
-    figure.update_xaxes(title_text="probability given", range=[-0.02, 1.02])
-    figure.update_yaxes(title_text="share that was of the class", range=[-0.02, 1.02])
-    figure.update_layout(height=380, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.1})
+    figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1])
+    figure.update_xaxes(title_text="probability given", row=down)
+    figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1])
+    figure.update_yaxes(title_text="share of the class", col=1)
+    figure.update_layout(height=80 + 250 * down, margin={"l": 10, "r": 10, "t": 30, "b": 10}, showlegend=False)
     return figure
 
 

@@ -116,11 +116,33 @@ def bootstrap(
 
 
 def precision_at(counts: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Precision of each class, (K,), were the true classes as frequent as `rates` (K,), which sum to 1."""
-    totals = counts.sum(1, keepdims=True)
+    """Precision of each class, (..., K), were the true classes as frequent as `rates` (K,), which sum to 1.
+
+    Takes a matrix (K, K) or many (..., K, K); NaN for a class that nothing was taken for.
+    """
+    totals = counts.sum(-1, keepdims=True)
     rows = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)  # P(predicted | true)
     mass = rows * np.asarray(rates)[:, None]
-    return np.divide(np.diag(mass), mass.sum(0), out=np.full(len(counts), np.nan), where=mass.sum(0) > 0)
+    right, called = np.diagonal(mass, axis1=-2, axis2=-1), mass.sum(-2)
+    return np.divide(right, called, out=np.full(right.shape, np.nan), where=called > 0)
+
+
+def redrawn(counts: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Confusion matrices (draws, K, K) of as many objects, drawn with replacement within each true class.
+
+    The bootstrap of `bootstrap` for what depends on the matrix alone.
+    """
+    rng, rows = np.random.default_rng(seed), np.asarray(counts).round().astype(int)
+    shares = np.divide(rows, rows.sum(1, keepdims=True), out=np.eye(len(rows)), where=rows.sum(1, keepdims=True) > 0)
+    return np.stack([rng.multinomial(n, share, draws) for n, share in zip(rows.sum(1), shares, strict=True)], axis=1)
+
+
+def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of the interval of draws along the first axis; NaN where all draws are."""
+    known = np.where(np.isfinite(values).any(0), values, 0.0)
+    ends = np.nanquantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = np.where(np.isfinite(values).any(0), ends, np.nan)
+    return low, high
 
 
 def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict:

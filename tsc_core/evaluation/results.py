@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tsc_core.evaluation.metrics import precision_at, reliability
+from tsc_core.evaluation.metrics import balanced_accuracy, percentiles, precision_at, redrawn, reliability
 from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
-from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
+from tsc_core.survey import CLASSES, NATURAL_COUNTS, TEMPORAL_CLASSES
 
-NATURAL_COUNTS = {"AGN": 48_262, "SN": 2_524, "VS": 101_038}  # objects with 1 to 10 alerts in the paper (Sec. 2)
 PASSED_OVER = ("bundle.json", "config.json", "environment.json")
 ABOUT = {"n": "model.n", "origin": "card.origin", "model": "name"}  # what to look for in a config or a bundle
 ORIGINS = ("simulated", "real", "real and simulated", "unknown")
@@ -39,6 +38,16 @@ class Scores:
     predicted: np.ndarray
     probability: np.ndarray
     probabilities: np.ndarray | None = None
+
+    def at(self, places: np.ndarray) -> Scores:
+        """The objects at some places, in that order."""
+        return Scores(
+            tuple(self.oids[place] for place in places),
+            self.labels[places],
+            self.predicted[places],
+            self.probability[places],
+            None if self.probabilities is None else self.probabilities[places],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,13 +117,36 @@ class Result:
         pairs = np.stack([1 - found.probability, found.probability], axis=1)
         return {"predicted class": reliability(correct, pairs)[1]}
 
-    def natural_precision(self) -> dict[str, float]:
-        """Precision of each class, were classes as frequent as `NATURAL_COUNTS`; other classes are left out."""
-        rates = np.array([NATURAL_COUNTS.get(name, 0) for name in self.classes], dtype=float)
-        if not rates.sum():
+    def natural_rates(self) -> dict[str, float]:
+        """How frequent each class is among real objects (`NATURAL_COUNTS`); sums to 1, 0 for a class not ours."""
+        counts = {name: float(NATURAL_COUNTS.get(name, 0)) for name in self.classes}
+        total = sum(counts.values())
+        return {name: count / total for name, count in counts.items()} if total else {}
+
+    def natural_precision(self) -> dict[str, tuple[float, float, float]]:
+        """Precision of each class at `natural_rates`, and its 95 % interval; classes without a rate are left out."""
+        rates = self.natural_rates()
+        if not rates:
             return {}
-        found = precision_at(self.counts, rates / rates.sum()).tolist()
-        return {name: value for name, value, rate in zip(self.classes, found, rates, strict=True) if rate}
+        shares = np.array(list(rates.values()))
+        found, (low, high) = precision_at(self.counts, shares), percentiles(precision_at(redrawn(self.counts), shares))
+        return {
+            name: (float(value), float(least), float(most))
+            for name, value, least, most in zip(self.classes, found, low, high, strict=True)
+            if rates[name]
+        }
+
+    def balanced_interval(self) -> tuple[float, float]:
+        """95 % interval of the balanced accuracy, objects redrawn within each class."""
+        low, high = percentiles(np.array([balanced_accuracy(counts) for counts in redrawn(self.counts)]))
+        return float(low), float(high)
+
+    def only(self, oids: Collection[str]) -> Result:
+        """The same for some of its objects; itself where its objects were not kept."""
+        if self.scores is None:
+            return self
+        scores = self.scores.at(np.flatnonzero(np.isin(self.scores.oids, list(oids))))
+        return replace(self, scores=scores, counts=counted(scores, len(self.classes)))
 
 
 def find_results(folder: str | Path) -> tuple[list[Result], list[str]]:
@@ -250,9 +282,32 @@ def _scores(rows: Sequence[Mapping[str, str]], classes: tuple[str, ...], counts:
         found = Scores(oids, labels, predicted, np.array([number(row.get("probability")) for row in kept]))
     else:
         return None
-    same = np.zeros(counts.shape)
-    np.add.at(same, (found.labels, found.predicted), 1)
-    return found if np.array_equal(same, counts) else None
+    return found if np.array_equal(counted(found, len(classes)), counts) else None
+
+
+def counted(scores: Scores, classes: int) -> np.ndarray:
+    """The confusion matrix (K, K) of objects."""
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (scores.labels, scores.predicted), 1)
+    return counts
+
+
+def on_common(first: Result, second: Result) -> tuple[Result, Result] | None:
+    """Both on the objects that both have, in the same order; None where there are none, or labels disagree."""
+    if first.scores is None or second.scores is None or first.classes != second.classes:
+        return None
+    common = set(first.scores.oids) & set(second.scores.oids)
+    a, b = (result.only(common) for result in (first, second))
+    a, b = (replace(result, scores=result.scores.at(np.argsort(result.scores.oids))) for result in (a, b))
+    if not common or a.scores.oids != b.scores.oids or not np.array_equal(a.scores.labels, b.scores.labels):
+        return None
+    return a, b
+
+
+def scored_alone(first: Result, second: Result) -> tuple[int, int]:
+    """Objects that only the first takes for what they are, and only the second; the arguments as of `on_common`."""
+    a, b = (result.scores.predicted == result.scores.labels for result in (first, second))
+    return int((a & ~b).sum()), int((b & ~a).sum())
 
 
 def result_of(name: str, report: Mapping[str, object], rows: Mapping[int, list[tuple]], source: str) -> list[Result]:

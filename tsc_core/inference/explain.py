@@ -22,6 +22,7 @@ from tsc_core.preprocessing import collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import TIME_DIFFERENCE
 
+Progress = Callable[[int, int], object]
 PATCHES = 5  # along a side of the part of a stamp that the model sees
 ALLWISE = "AllWISE colours"
 
@@ -95,6 +96,7 @@ def explain(
     *,
     stamps: bool = True,
     all_views: bool = False,
+    progress: Progress = lambda done, total: None,
 ) -> Explanation | None:
     """Explain the step after n detections, by default the last one; None where there is no such step.
 
@@ -105,6 +107,8 @@ def explain(
     all_views : bool
         Hide patches in every rotated view, instead of hiding them in the upright one and taking the change of its
         code for that of all: as many times slower as there are views.
+    progress : callable
+        Told how many detections' patch maps are made, and how many there will be.
     """
     found = _asked(predictor, sequence, window, n)
     if found is None:
@@ -117,7 +121,7 @@ def explain(
         bundle.classes_after(asked.n)[asked.top],
         asked.log_odds,
         edges,
-        tuple(occlusion(asked, alerts, edges, all_views)) if stamps and bundle.encoder_key else (),
+        tuple(occlusion(asked, alerts, edges, all_views, progress)) if stamps and bundle.encoder_key else (),
         tuple(sorted(ablation(asked, alerts, sequence.allwise), key=lambda found: -abs(found.change))),
     )
 
@@ -178,12 +182,16 @@ def patch_edges(side: int, crop: int, patches: int = PATCHES) -> tuple[int, ...]
     return tuple(int(edge) for edge in np.linspace(left, left + crop, patches + 1).round())
 
 
-def occlusion(asked: _Question, alerts: Sequence[Alert], edges: Sequence[int], all_views: bool) -> list[PatchMap]:
+def occlusion(
+    asked: _Question, alerts: Sequence[Alert], edges: Sequence[int], all_views: bool, progress: Progress
+) -> list[PatchMap]:
     """Patch maps of every detection with stamps; a hidden patch takes the median of the seen part of its stamp."""
     encode = asked.bundle.model.encode if all_views else upright(asked.bundle)
     maps, names = [], asked.bundle.config.preprocess.channels
     side = len(edges) - 1
-    for place in np.flatnonzero(asked.example.has_stamps):
+    places = np.flatnonzero(asked.example.has_stamps)
+    for done, place in enumerate(places):
+        progress(done, len(places))
         hidden = hide(asked.stamps[place], edges)  # (C * P * P, C, H, W)
         apart = encode(hidden) - encode(asked.stamps[place][None])
         codes = asked.codes.expand(len(hidden), -1, -1).clone()

@@ -11,15 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tsc_core.alerts import Prediction, Step
-from tsc_core.survey import CLASSES
-
-NATURAL_COUNTS = {  # objects in Neira et al. 2024 (arXiv:2405.15073), Sec. 2: SN are 1.7 % of AGN, SN and VS
-    "AGN": 48_262,
-    "SN": 2_524,
-    "VS": 101_038,
-    "asteroid": 16_332 * 9_899 / 10_763,  # no count of objects: as many for each bogus as among their single alerts
-    "bogus": 16_332,
-}
+from tsc_core.survey import CLASSES, NATURAL_COUNTS
 
 
 def reweighted(

@@ -1,0 +1,1 @@
+"""Parts of the explorer, drawn with Streamlit: `pages/explorer.py` puts them together."""
