@@ -25,7 +25,7 @@ from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT
 from tsc_core.sources import SourceError
 from tsc_core.survey import is_made
 
-MOST_OBJECTS, MATRIX_WIDTH, SUMMARY_WIDTH, SMALL_CELL = 200, 520, 480, 72
+MOST_OBJECTS, SUMMARY_WIDTH, SMALL_CELL, AXIS = 200, 460, 72, 110
 TABS = ("One model", "Side by side", "Calibration", "Beside ALeRCE")
 CHOSEN = ("result", "first", "second", "calibrated", "beside")
 NO_REAL = (
@@ -50,11 +50,11 @@ def classify_demo() -> None:
     bar.empty()
 
 
-def one_of(label: str, results: list[Result], key: str, place: int = 0) -> list[Result]:
-    """Choose a result, at first that at `place`; several that differ by seed alone are chosen together."""
+def one_of(label: str, results: list[Result], key: str) -> list[Result]:
+    """Choose a result; several that differ by seed alone are chosen together."""
     titles = list(dict.fromkeys(result.title for result in results))
     if state.get(key) not in titles:
-        state[key] = titles[min(place, len(titles) - 1)]
+        state[key] = titles[0]
     title = st.selectbox(label, titles, key=key)
     return [result for result in results if result.title == title]
 
@@ -85,7 +85,7 @@ def shares(value: float, low: float, high: float) -> str:
     """A share with its interval, in per cent."""
     if not math.isfinite(value):
         return "none"
-    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * value:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def scores_of(result: Result) -> list[tuple[str, str]]:
@@ -122,11 +122,7 @@ def summary(result: Result) -> None:
 
 
 def side_by_side(first: Result, second: Result) -> None:
-    """Two matrices, their difference, and all their scores beside each other."""
-    if first.classes != second.classes:
-        words = ", ".join(first.classes), ", ".join(second.classes)
-        st.info(f"They know different classes: {plain_markdown(words[0])} and {plain_markdown(words[1])}.")
-        return
+    """Two matrices of the same classes, their difference, and all their scores beside each other."""
     common = on_common(first, second)
     n = common and len(common[0].scores.oids)
     if common and n < max(first.counts.sum(), second.counts.sum()):
@@ -141,7 +137,7 @@ def side_by_side(first: Result, second: Result) -> None:
             "Points: first less second": difference_chart(first.classes, first.counts, second.counts, cell=SMALL_CELL),
         }
         for title, chart in charts.items():
-            with st.container(width="content"):
+            with st.container(width=SMALL_CELL * len(first.classes) + AXIS):
                 st.caption(plain_markdown(title))
                 st.altair_chart(chart, width="content")
     rows = [(what, a, b) for (what, a), (_, b) in zip(scores_of(first), scores_of(second), strict=True)]
@@ -170,9 +166,14 @@ def beside_alerce(ours: list[Result]) -> None:
         bar.empty()
     asked = state.get("asked")
     found = matrices(asked, chosen) if asked else []
+    if not asked:
+        st.caption(
+            "Asks what ALeRCE's own classifiers say of each object now, and puts their matrices beside ours. "
+            "They rest on all detections that ALeRCE has, ours on those named above."
+        )
+        return
     if not found:
-        said = "None of its classifiers knows all these classes." if asked else "Its newest versions are asked for."
-        st.caption(f"{said} They rest on all that ALeRCE has of an object now, ours on the detections named.")
+        st.info(f"ALeRCE answered for {len(asked.answers)} objects; none of its classifiers knows all these classes.")
         return
     theirs = st.segmented_control(
         "Its classifier", [result.model for result in found], default=found[0].model, required=True, key="classifier"
@@ -193,7 +194,7 @@ def one_model(here: list[Result]) -> None:
     chosen = one_of("Result", here, "result")
     first = chosen[0]
     beside = st.container(horizontal=True)
-    left, right = beside.container(width=MATRIX_WIDTH), beside.container(width=SUMMARY_WIDTH)
+    left, right = beside.container(width="content"), beside.container(width=SUMMARY_WIDTH)
     with left:
         if len(chosen) > 1:
             classes, mean, spread = over_seeds(chosen)
@@ -276,12 +277,13 @@ if two_tab.open:
         left, right = st.columns(2)
         with left:
             a = one_of("First", here, "first")[0]
-        with right:
-            b = one_of("Second", here, "second", place=1)[0]
-        if a is b:
-            st.info("Choose two different results to see where they differ.")
-        else:
+        alike = [result for result in here if result.classes == a.classes and result.title != a.title]
+        if alike:
+            with right:
+                b = one_of("Second", alike, "second")[0]
             side_by_side(a, b)
+        else:
+            st.info("No other result here is of the same classes.")
 if calibration_tab.open:
     with calibration_tab:
         calibration([result for result in here if result.scores])

@@ -144,7 +144,7 @@ def test_the_matrix_chart_shows_counts_and_row_per_cent_and_can_be_clicked():
     counts = np.array([[8, 2], [0, 0]])
     rows = matrix_rows(("AGN", "SN"), counts)
     assert [(row["count"], row["text"]) for row in rows[:2]] == [(8.0, "80.0 %"), (2.0, "20.0 %")]
-    assert rows[2]["text"] == "no objects"
+    assert rows[2]["text"] == "none"
     assert rows[2]["share"] is None
     spec = confusion_chart(("AGN", "SN"), counts).to_dict()
     assert CELL in {param["name"] for param in spec["params"]}

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import altair as alt
     import plotly.graph_objects as go
 
-CELL_PIXELS = 84
+CELL_PIXELS = 88
 CELL = "cell"  # name of the selection that a click on a matrix sets
 OTHERS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A68B8", "#8C8C8C")  # runs
-PANELS_ACROSS = 3
+PANELS_ACROSS, NO_OBJECTS = 3, "#C9CED4"
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -32,7 +32,7 @@ def matrix_rows(
     for i, true in enumerate(classes):
         for j, predicted in enumerate(classes):
             share = float(shares[i, j])
-            text = f"{100 * share:.1f} %" if math.isfinite(share) else "no objects"
+            text = f"{100 * share:.1f} %" if math.isfinite(share) else "none"
             if spread is not None and math.isfinite(spread[i, j]):
                 text = f"{100 * share:.1f} ± {100 * spread[i, j]:.1f} %"
             known = share if math.isfinite(share) else None
@@ -78,13 +78,15 @@ def confusion_chart(
     )
     scale = alt.Scale(domain=[0, 1], scheme="blues")
     cells = base.mark_rect(cursor="pointer").encode(
-        color=alt.Color("share:Q", scale=scale, legend=None),
+        color=alt.condition(
+            "isValid(datum.share)", alt.Color("share:Q", scale=scale, legend=None), alt.value(NO_OBJECTS)
+        ),
         stroke=alt.condition(picked, alt.value("#F0B400"), alt.value("#8C8C8C")),
         strokeWidth=alt.condition(picked, alt.value(4), alt.value(0.5)),
     )
     ink = alt.condition("datum.share > 0.55", alt.value("white"), alt.value("#1B2530"))
     number = base.mark_text(dy=-8, fontSize=15, fontWeight="bold").encode(
-        text=alt.Text("count:Q", format=",.4~g"), color=ink
+        text=alt.Text("count:Q", format=",.1~f"), color=ink
     )
     share = base.mark_text(dy=11, fontSize=12).encode(text="text:N", color=ink)
     return alt.layer(cells.add_params(picked), number, share).properties(**_size(classes, cell))
@@ -101,7 +103,7 @@ def difference_chart(
     for i, true in enumerate(classes):
         for j, predicted in enumerate(classes):
             known = float(change[i, j]) if math.isfinite(change[i, j]) else None
-            text = f"{known:+.1f}" if known is not None else "no objects"
+            text = f"{known:+.1f}" if known is not None else "none"
             rows.append({"true": true, "predicted": predicted, "points": known, "text": text})
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("predicted:N", sort=order, title="predicted", axis=alt.Axis(labelAngle=0, orient="top")),
@@ -110,7 +112,9 @@ def difference_chart(
     )
     scale = alt.Scale(domain=[-100, 0, 100], range=["#D55E00", "#F4F4F4", "#0072B2"])
     cells = base.mark_rect(stroke="#8C8C8C", strokeWidth=0.5).encode(
-        color=alt.Color("points:Q", scale=scale, legend=None)
+        color=alt.condition(
+            "isValid(datum.points)", alt.Color("points:Q", scale=scale, legend=None), alt.value(NO_OBJECTS)
+        )
     )
     words = base.mark_text(fontSize=14).encode(
         text="text:N", color=alt.condition("abs(datum.points) > 60", alt.value("white"), alt.value("#1B2530"))

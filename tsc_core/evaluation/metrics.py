@@ -137,6 +137,15 @@ def redrawn(counts: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
     return np.stack([rng.multinomial(n, share, draws) for n, share in zip(rows.sum(1), shares, strict=True)], axis=1)
 
 
+def plausible(counts: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Row shares (draws, K, K) that are compatible with a confusion matrix: Dirichlet, one object a row as prior.
+
+    Unlike in `redrawn`, what was never seen is not taken for impossible, which matters to rare classes.
+    """
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.dirichlet(row + 1 / len(counts), draws) for row in np.asarray(counts, dtype=float)], axis=1)
+
+
 def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper end of the interval of draws along the first axis; NaN where all draws are."""
     known = np.where(np.isfinite(values).any(0), values, 0.0)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tsc_core.evaluation.metrics import balanced_accuracy, percentiles, precision_at, redrawn, reliability
+from tsc_core.evaluation.metrics import balanced_accuracy, percentiles, plausible, precision_at, redrawn, reliability
 from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
 from tsc_core.survey import CLASSES, NATURAL_COUNTS, TEMPORAL_CLASSES
 
 PASSED_OVER = ("bundle.json", "config.json", "environment.json")
+DRIFT = "drift.json"  # of real objects alone, by `tsc_core.training.ship.drift`
 ABOUT = {"n": "model.n", "origin": "card.origin", "model": "name"}  # what to look for in a config or a bundle
-ORIGINS = ("simulated", "real", "real and simulated", "unknown")
+ORIGINS = ("real", "simulated", "real and simulated", "unknown")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,14 +125,18 @@ class Result:
         return {name: count / total for name, count in counts.items()} if total else {}
 
     def natural_precision(self) -> dict[str, tuple[float, float, float]]:
-        """Precision of each class at `natural_rates`, and its 95 % interval; classes without a rate are left out."""
+        """Precision of each class at `natural_rates`, and its 95 % interval; classes without a rate are left out.
+
+        The interval allows for mistakes that were not among these objects, as few as they are (`metrics.plausible`).
+        """
         rates = self.natural_rates()
         if not rates:
             return {}
-        shares = np.array(list(rates.values()))
-        found, (low, high) = precision_at(self.counts, shares), percentiles(precision_at(redrawn(self.counts), shares))
+        shares, seen = np.array(list(rates.values())), self.counts.sum(1) > 0
+        found = precision_at(self.counts, shares)
+        low, high = percentiles(precision_at(plausible(self.counts) * seen[:, None], shares))
         return {
-            name: (float(value), float(least), float(most))
+            name: (float(value), float(min(least, value)), float(max(most, value)))
             for name, value, least, most in zip(self.classes, found, low, high, strict=True)
             if rates[name]
         }
@@ -150,7 +155,7 @@ class Result:
 
 
 def find_results(folder: str | Path) -> tuple[list[Result], list[str]]:
-    """Every result below a folder, and the files that could not be used, each with its fault."""
+    """Every result below a folder, bundles before experiments, and files that could not be used, with their faults."""
     root, found, problems = Path(folder), [], []
     for path in sorted(root.rglob("*.json")):
         if path.name in PASSED_OVER or (path.name == "metrics.json" and (path.parent.parent / TEST).exists()):
@@ -167,7 +172,9 @@ def find_results(folder: str | Path) -> tuple[list[Result], list[str]]:
             problems.append(f"{name}: {error}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problems.append(f"{name}/{path.name}: not as written by `tsc` ({type(error).__name__})")
-    return found, problems
+    return sorted(
+        found, key=lambda result: (result.name.count("/"), result.split.startswith(Path(DRIFT).stem))
+    ), problems
 
 
 def _of_experiment(name: str, report: Mapping, tables: Mapping[tuple[str, str], list[dict]]) -> list[Result]:
@@ -191,7 +198,7 @@ def _of_experiment(name: str, report: Mapping, tables: Mapping[tuple[str, str], 
 
 def _around(path: Path) -> dict[str, str]:
     """What the files beside a report say of it: a run's number of detections and origin, a bundle's name."""
-    trail = _meaning(path.stem)
+    trail = _meaning(path.stem) | ({"origin": "real"} if path.name == DRIFT else {})
     for name in (path.with_name("config.json"), path.with_name("bundle.json"), path.parent / "bundle" / "bundle.json"):
         if name.exists():
             try:
@@ -211,7 +218,13 @@ def _blocks(values: Mapping[str, object], trail: dict[str, str]) -> Iterator[tup
         yield trail, values
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _blocks(value, trail | _meaning(key))
+            yield from _blocks(value, _within(trail, _meaning(key)))
+
+
+def _within(trail: dict[str, str], meaning: dict[str, str]) -> dict[str, str]:
+    """What is said of a block inside another: a set inside a set is told by both names."""
+    sets = [found["split"] for found in (trail, meaning) if found.get("split")]
+    return trail | meaning | ({"split": ", ".join(sets)} if sets else {})
 
 
 def _meaning(key: str) -> dict[str, str]:
