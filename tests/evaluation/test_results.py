@@ -97,6 +97,15 @@ def test_a_file_that_is_no_report_does_no_harm(tmp_path, text):
     assert results == []
 
 
+def test_sets_within_sets_are_told_apart_and_drift_is_of_real_objects(tmp_path):
+    (tmp_path / "stamp").mkdir()
+    periods = {"before": BLOCK, "after": BLOCK}
+    (tmp_path / "stamp/drift.json").write_text(json.dumps({"both": periods, "one": periods}))
+    results = find_results(tmp_path)[0]
+    assert len({result.title for result in results}) == 4
+    assert {result.origin for result in results} == {"real"}
+
+
 def test_precision_at_natural_rates_is_lower_for_the_rare_class(tmp_path):
     make_run(tmp_path / "a")
     result = find_results(tmp_path)[0][0]
@@ -148,7 +157,7 @@ def test_the_matrix_chart_shows_counts_and_row_per_cent_and_can_be_clicked():
     assert rows[2]["share"] is None
     spec = confusion_chart(("AGN", "SN"), counts).to_dict()
     assert CELL in {param["name"] for param in spec["params"]}
-    assert spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == [0, 1]
+    assert spec["layer"][0]["encoding"]["color"]["condition"]["scale"]["domain"] == [0, 1]
     assert spec["layer"][0]["encoding"]["x"]["sort"] == ["AGN", "SN"]
 
 
@@ -157,7 +166,7 @@ def test_a_difference_is_in_points_of_row_per_cent_on_a_fixed_scale():
     spec = difference_chart(("AGN", "SN"), first, second).to_dict()
     points = [row["points"] for row in spec["data"]["values"]]
     assert points == pytest.approx([40.0, -40.0, 0.0, 0.0])
-    assert spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == [-100, 0, 100]
+    assert spec["layer"][0]["encoding"]["color"]["condition"]["scale"]["domain"] == [-100, 0, 100]
 
 
 def test_row_shares_of_an_absent_class_are_unknown():
