@@ -1,11 +1,14 @@
 """One object: its stamps, its light curve, and class probabilities as detections accumulate."""
 
+import time
+
 import streamlit as st
 
-from panels.answer import classified, notes, probabilities, verdict, why
+from panels.answer import alerce_says, answer, chart, classified, notes, rates_toggle, verdict, why
 from panels.object import (
     BLOCK_WIDTH,
     curve,
+    curve_controls,
     downloads,
     drawing_controls,
     elsewhere,
@@ -15,6 +18,7 @@ from panels.object import (
     zoomed,
 )
 from tsc_core.alerts import AlertSequence
+from tsc_core.display.answer import trust
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.elsewhere import Progress, not_asked, with_stamps
 from tsc_core.display.exports import snippet
@@ -26,7 +30,7 @@ from tsc_core.sources import Source, SourceError
 from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import check_oid
 
-MOST_LISTED, MOST_VIEWED = 5000, 12
+MOST_LISTED, MOST_VIEWED, HOLD_S = 5000, 12, 0.8
 SPECS = ("demo", LIVE, "upload")
 TABS = ("Zoom", "Why", "Packet", "Elsewhere", "Downloads", "Python")
 state = st.session_state
@@ -54,6 +58,13 @@ def ask_anew(source: Source, oid: str) -> None:
     """Forget what is known of an object, so that every service is asked again."""
     desk().forget(source, oid)
     desk().ask_again(("probabilities", oid))
+
+
+def stamps_first() -> None:
+    """Wait a moment before a session's first chart: the browser does nothing else for seconds as it reads Plotly."""
+    if "charted" not in state:
+        time.sleep(HOLD_S)
+    state.charted = True
 
 
 # --- the parts of the page --------------------------------------------------------------------------------------
@@ -183,7 +194,13 @@ with slot.container():
     stretch, show = drawing_controls()
     strip(sequence, selection, chosen, stretch, show)
     remaining_stamps(source, sequence)
-    charts = curve(sequence, used, chosen)
+    drawn_as = curve_controls()
+    row = st.container(horizontal=True)
+    curve_block, chart_block, answer_block, words_block = (row.container(width=BLOCK_WIDTH) for _ in range(4))
+    curve_place, chart_place = curve_block.container(), chart_block.container()
+    curve_block.caption(
+        "Ringed: used by the models. Click a point to select its stamps, a band in the legend to hide it."
+    )
     tabs = dict(zip(TABS, st.tabs(TABS, key="tab", on_change="rerun", bind="query-params"), strict=True))
     with tabs["Zoom"]:
         if tabs["Zoom"].open:
@@ -198,21 +215,39 @@ with slot.container():
         if tabs["Python"].open:
             st.code(snippet(source.name if spec == "upload" else spec, oid, window), language="python")
 
-    with charts:  # last, for the models and ALeRCE may be waited for
+    models_wait = not desk().ready
+    if models_wait:
+        with curve_place:
+            curve(sequence, used, chosen, drawn_as)
+    with chart_place:
         prediction = classified(source, sequence, window)
-        chosen_n, others = None, []
-        if prediction.steps:
-            chosen_n, others = probabilities(charts, sequence, prediction, source)
-        else:
-            verdict_place.empty()
-            with st.container(width=BLOCK_WIDTH):
-                st.info("No model could be used on this object.")
-                notes(sequence, prediction)
-    if chosen_n:
-        verdict(verdict_place, chosen_n)
+    answered = None
+    if prediction.steps:
+        with answer_block:
+            answered = answer(prediction)
+        verdict(verdict_place, answered)
+    else:
+        verdict_place.empty()
+        answer_block.info("No model could be used on this object.")
+    with words_block:
+        if answered:
+            st.caption(trust(answered))
+        notes(sequence, prediction)
+        at_rates = rates_toggle() if answered else False
+        references_place = st.container()
+    if not models_wait:
+        stamps_first()
+        with curve_place:
+            curve(sequence, used, chosen, drawn_as)
+    with references_place:
+        others = alerce_says(oid, source) if answered else []
+    if answered:
+        with chart_place:
+            chart(prediction, answered, at_rates, others)
+        chart_block.caption("Below each number: the bundle that served it. Bars: how far its members differ.")
     with tabs["Why"]:
-        if tabs["Why"].open and chosen_n:
-            why(source, sequence, window, chosen_n, stretch)
+        if tabs["Why"].open and answered:
+            why(source, sequence, window, answered, stretch)
     with tabs["Downloads"]:
         if tabs["Downloads"].open:
             downloads(sequence, prediction, alert, stretch, window, others)

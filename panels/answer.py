@@ -4,7 +4,7 @@ import streamlit as st
 
 from panels.object import BLOCK_WIDTH
 from tsc_core.alerts import Alert, AlertSequence, Prediction, Step
-from tsc_core.display.answer import answer_table, beside, best_of, chosen_step, trust
+from tsc_core.display.answer import answer_table, beside, best_of, chosen_step
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.elsewhere import references
 from tsc_core.display.progression import Reference, progression
@@ -41,40 +41,37 @@ def verdict(place: st.delta_generator.DeltaGenerator, step: Step) -> None:
         st.caption(plain_markdown(beside(step)))
 
 
-def probabilities(
-    row: st.delta_generator.DeltaGenerator, sequence: AlertSequence, prediction: Prediction, source: Source
-) -> tuple[Step, list[Reference]]:
-    """Probabilities as detections accumulate, and all of one step; returns that step and what was drawn beside."""
-    steps = prediction.steps
-    left, middle, right = (row.container(width=BLOCK_WIDTH) for _ in range(3))
-    with left:
-        chart = st.empty()
-        st.caption("Below each number: the bundle that served it. Bars: how far its members differ.")
-    numbers = [step.n for step in steps]
-    with middle:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            begin_at(numbers)
-            st.markdown("After")
-            n = st.segmented_control(
-                "After detections", numbers, key="n", bind="query-params", required=True, label_visibility="collapsed"
-            )
-            st.markdown(f"detection{'s' * (n > 1)}")
-        step = chosen_step(steps, n)
-        st.markdown(answer_table(step))
-    with right:
-        st.caption(trust(step))
-        notes(sequence, prediction)
-        at_rates = st.toggle(
-            "Chart at natural rates", key="rates", bind="query-params",
-            help="At the rates of real objects, not equal ones: supernovae are 1.7 % of AGN, SN and VS.",
-        )  # fmt: skip
-        others = alerce_says(sequence.oid, source)
+def answer(prediction: Prediction) -> Step:
+    """All that is said after as many detections as are chosen here."""
+    numbers = [step.n for step in prediction.steps]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        begin_at(numbers)
+        st.markdown("After")
+        n = st.segmented_control(
+            "After detections", numbers, key="n", bind="query-params", required=True, label_visibility="collapsed"
+        )
+        st.markdown(f"detection{'s' * (n > 1)}")
+    step = chosen_step(prediction.steps, n)
+    st.markdown(answer_table(step))
+    return step
+
+
+def chart(prediction: Prediction, chosen: Step, at_rates: bool, others: list[Reference]) -> None:
+    """Probabilities as detections accumulate, at equal or at natural rates, with other classifiers' dashed."""
     drawn = at_natural_rates(prediction) if at_rates else prediction
-    chart.plotly_chart(
-        progression(drawn.steps, references=others, selected=step.n if step.n != numbers[-1] else None),
+    marked = chosen.n if chosen.n != drawn.steps[-1].n else None
+    st.plotly_chart(
+        progression(drawn.steps, references=others, selected=marked),
         key="progression", alt="Probability of each class against number of detections",
     )  # fmt: skip
-    return step, others
+
+
+def rates_toggle() -> bool:
+    """Whether the chart is at natural rates."""
+    return st.toggle(
+        "Chart at natural rates", key="rates", bind="query-params",
+        help="At the rates of real objects, not equal ones: supernovae are 1.7 % of AGN, SN and VS.",
+    )  # fmt: skip
 
 
 def notes(sequence: AlertSequence, prediction: Prediction) -> None:

@@ -94,25 +94,24 @@ def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: s
     st.caption(legend(sequence, places, channels))
 
 
-def curve(sequence: AlertSequence, used: set[str], chosen: int) -> st.delta_generator.DeltaGenerator:
-    """The light curve; returns the row that it stands in, for blocks of `BLOCK_WIDTH` beside it."""
-    from tsc_core.display.photometry import TIME_AXES, light_curve
-
+def curve_controls() -> dict[str, object]:
+    """How the light curve is drawn: the arguments of `light_curve`."""
     with st.container(horizontal=True, vertical_alignment="center"):
         time_axis = st.segmented_control(
-            "Time", TIME_AXES, default="MJD", key="time", bind="query-params", required=True,
+            "Time", ("MJD", "UTC", "days"), default="MJD", key="time", bind="query-params", required=True,
             label_visibility="collapsed",
         )  # fmt: skip
         of_object = st.toggle("object magnitude", key="object", bind="query-params", help="The reference's flux added.")
         upper = st.toggle("upper limits", value=True, key="upper", bind="query-params")
-    row = st.container(horizontal=True, key="charts")
-    left = row.container(width=BLOCK_WIDTH)
-    figure = light_curve(
-        sequence, used=used, selected=chosen, time_axis=time_axis, of_object=of_object, with_limits=upper
-    )
-    left.plotly_chart(figure, key="curve", on_select=clicked, selection_mode="points", alt="Light curve")
-    left.caption("Ringed: used by the models. Click a point to select its stamps, a band in the legend to hide it.")
-    return row
+    return {"time_axis": time_axis, "of_object": of_object, "with_limits": upper}
+
+
+def curve(sequence: AlertSequence, used: set[str], chosen: int, drawn_as: dict[str, object]) -> None:
+    """The light curve."""
+    from tsc_core.display.photometry import light_curve
+
+    figure = light_curve(sequence, used=used, selected=chosen, **drawn_as)
+    st.plotly_chart(figure, key="curve", on_select=clicked, selection_mode="points", alt="Light curve")
 
 
 def zoomed(alert: Alert, number: int, stretch: str) -> None:

@@ -1,13 +1,16 @@
-"""Load what the first visitor would wait for, in the background: libraries, the demo archive, then the models."""
+"""Load what the first visitor would wait for, in the background: the demo archive, libraries, then the models."""
 
 from __future__ import annotations
 
 import importlib
 import threading
+import time
 
 from tsc_core.display.desk import desk
 
-NEEDED = ("pandas", "astropy.io.fits", "plotly.graph_objects", "PIL.PngImagePlugin", "scipy.special")
+# needed below the stamps of a page
+LATER = ("plotly.graph_objs._figure", "plotly.graph_objs._scatter", "scipy.special", "pandas")
+MODELS_AFTER_S = 2.0  # a visitor who comes at once sees stamps before the models take the processor
 
 
 def make_ready() -> threading.Thread:
@@ -18,8 +21,9 @@ def make_ready() -> threading.Thread:
 
 
 def _load() -> None:
-    for name in NEEDED:
-        importlib.import_module(name)
     source = desk().source("demo")
     desk().sequence(source, source.oids()[0])
+    for name in LATER:
+        importlib.import_module(name)
+    time.sleep(MODELS_AFTER_S)
     desk().warm()
