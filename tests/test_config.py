@@ -123,3 +123,13 @@ def test_every_file_in_configs_is_a_run(path):
     found = load(path)
     assert found.name
     assert from_dict(to_dict(found), RunConfig) == found
+
+
+def test_the_rate_falls_along_half_a_cosine_or_stays():
+    falling = TrainConfig(iterations=100, extension=0, learning_rate=2e-3, cosine=True)
+    assert falling.rate(0) == pytest.approx(2e-3)
+    assert falling.rate(50) == pytest.approx(1e-3)
+    assert falling.rate(100) == pytest.approx(0.0, abs=1e-12)
+    assert TrainConfig(learning_rate=2e-3).rate(29_999) == 2e-3
+    with pytest.raises(ConfigError, match="extension"):
+        TrainConfig(cosine=True)

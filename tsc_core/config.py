@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -190,6 +191,8 @@ class TrainConfig:
         A bundle whose encoder is taken over and not trained; its codes are computed once.
     patience : int
         Stop after so many validations without a new best; 0: never.
+    cosine : bool
+        Let the learning rate fall to 0 over `iterations`, along half a cosine.
     precision : {"float32", "bfloat16"}
         Of the matrix products in training; weights stay float32.
     """
@@ -209,6 +212,7 @@ class TrainConfig:
     metadata_noise: float = 0.0
     frozen_encoder: str | None = None
     patience: int = 0
+    cosine: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
@@ -220,6 +224,13 @@ class TrainConfig:
         _need(self.metadata_noise >= 0, f"training.metadata_noise is {self.metadata_noise}: needs 0 or more")
         for name in ("drop_stamps", "drop_allwise"):
             _need(0 <= getattr(self, name) <= 1, f"training.{name} is {getattr(self, name)}: a probability")
+        _need(not (self.cosine and self.extension), "training.extension has no meaning where the rate falls to 0")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if not self.cosine:
+            return self.learning_rate
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(step / self.iterations, 1.0)))
 
 
 @dataclass(frozen=True, slots=True)

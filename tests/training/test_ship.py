@@ -21,6 +21,7 @@ from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship.__main__ import CONFIGS, describe, fit_preprocessor
+from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
 from tsc_core.training.ship.drift import MAY_2020, by_period, period
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
@@ -128,6 +129,27 @@ def test_each_period_is_scored_by_members_that_saw_the_other_alone(made_bundle, 
     found = by_period(halves_bundle, halves)
     labelled = [k for k in material.real if k.label in TEMPORAL_CLASSES]
     assert 0 < sum(entry["objects"] for entry in found.values()) <= len(labelled)
+
+
+def test_a_card_says_how_far_real_objects_are_from_the_aims():
+    def found(value, ece):
+        recall = {"AGN": {"n": 20}, "SN": {"n": 10}, "VS": {"n": 0}}
+        return {
+            "balanced_accuracy": value,
+            "balanced_accuracy_interval": [value - 0.1, value + 0.1],
+            "ece": ece,
+            "recall": recall,
+        }
+
+    short = "\n".join(against_aims({"origin": "real", "n": {"2": found(0.85, 0.06), "3": found(0.5, 0.01)}}))
+    assert "| 2 | 0.90 | 0.850 [0.750-0.950] | 0.050 |" in short
+    assert "one SN more or less is 0.050" in short
+    assert "above 0.05 at n = 2" in short
+    assert "What was tried" in short
+    reached = "\n".join(against_aims({"origin": "real", "n": {"2": found(0.91, 0.02)}}))
+    assert "| 2 | 0.90 | 0.910 [0.810-1.010] | 0.000 |" in reached
+    assert "tried" not in reached
+    assert against_aims({"origin": "simulated", "n": {"2": found(0.5, 0.2)}}) == []
 
 
 def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path):

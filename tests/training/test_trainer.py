@@ -91,16 +91,17 @@ def test_same_seed_same_bits(kind, tmp_path):
     assert not same(first, weights(train(other, *data, tmp_path / "c", progress=False)))
 
 
-def test_killed_and_resumed_is_as_never_killed(tmp_path):
-    data = objects(), objects(9, 1)
-    whole = train(CONFIG, *data, tmp_path / "whole", progress=False)
+@pytest.mark.parametrize("cosine", [False, True])
+def test_killed_and_resumed_is_as_never_killed(tmp_path, cosine):
+    data, config = (objects(), objects(9, 1)), replace(CONFIG, training=replace(TRAINING, cosine=cosine))
+    whole = train(config, *data, tmp_path / "whole", progress=False)
     broken = tmp_path / "broken"
     for batches in (7, 14):  # killed twice, between two validations
         with pytest.raises(Killed):
-            train(CONFIG, DyingExamples(data[0], batches), data[1], broken, progress=False, save_every_seconds=0)
+            train(config, DyingExamples(data[0], batches), data[1], broken, progress=False, save_every_seconds=0)
     assert not (broken / "result.json").exists()
     (broken / "metrics.csv").open("a").write("99,0.1")  # a half-written row
-    resumed = train(CONFIG, *data, broken, progress=False)
+    resumed = train(config, *data, broken, progress=False)
     assert same(weights(whole), weights(resumed))
     assert rows(broken) == rows(tmp_path / "whole")
     assert resumed.result["best_step"] == whole.result["best_step"]

@@ -218,6 +218,8 @@ class _Run:
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(f"the training loss is {value} at step {self.progress.step}")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.training.rate(self.progress.step)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()

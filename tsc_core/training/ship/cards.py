@@ -12,6 +12,7 @@ from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
 from tsc_core.survey import CLASSES
+from tsc_core.training.ship.aims import against_aims
 
 DRIFT = "drift.json"
 Sets = Mapping[str, tuple[Source, dict[str, str], str]]  # title -> source, labels by oid, window
@@ -63,7 +64,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
         "",
     ]
     for title, report in reports.items():
-        parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), ""]
+        parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), *against_aims(report), ""]
     if (folder / DRIFT).exists():
         parts += ["### Across time", "", *_drift(json.loads((folder / DRIFT).read_text(encoding="utf-8"))), ""]
     parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
