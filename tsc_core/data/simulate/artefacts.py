@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsc_core.data.simulate.cadence import Visits
-from tsc_core.data.simulate.render import STAMP, grid
+from tsc_core.data.simulate.render import FRAME, grid
 
-GRID = grid()
+GRID = grid(FRAME)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,16 +32,19 @@ class Fault:
         Typical shift (pixel) between science and template.
     mismatch : float
         Typical fractional error of the matched seeing.
+    at : ndarray (A, 2), optional
+        Where, from the middle pixel, `extra` has its centre; stars are placed from there.
     """
 
     extra: np.ndarray
     stars: tuple[tuple[float, float, float], ...] = ()
     misalignment: float = 0.07
     mismatch: float = 0.02
+    at: np.ndarray | None = None
 
 
 def _blank(epochs: int) -> np.ndarray:
-    return np.zeros((epochs, STAMP, STAMP))
+    return np.zeros((epochs, FRAME, FRAME))
 
 
 def _line(x: float, y: float, angle: float, length: float, width: float) -> np.ndarray:
@@ -76,7 +79,7 @@ def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
     x, y = away * math.cos(angle), away * math.sin(angle)
     spike = _line(0.0, rng.uniform(-0.3, 0.3), angle, 200.0, rng.uniform(0.7, 1.5))
     fall = np.exp(-np.hypot(GRID[None, :] - x, GRID[:, None] - y) / rng.uniform(20.0, 60.0))
-    image = spike * fall / max(float(fall[31, 31]), 1e-9)
+    image = spike * fall / max(float(fall[FRAME // 2, FRAME // 2]), 1e-9)
     extra = _blank(len(visits)) + image * _peak(visits, rng, 30.0, 0.8)
     return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.12, 0.03)
 
@@ -84,29 +87,27 @@ def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
 def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     """A star that the template does not cancel: some per cent of its light are left, odd in shape, of either sign."""
     epochs, limit = len(visits), _limit(visits)
-    angle, away = rng.uniform(0, 2 * math.pi, epochs), 0.2 * np.abs(rng.standard_normal(epochs))
-    share = 0.016 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
+    at = rng.uniform(-0.5, 0.5, (epochs, 2))
+    share = 0.0135 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
     faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
-    mag = float(np.clip(min(rng.normal(15.95, 1.9), faintest), 12.3, 20.0))
-    flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.1 + rng.exponential(0.4, epochs)))
+    mag = float(np.clip(min(rng.normal(15.9, 2.1), faintest), 11.4, 20.0))
+    flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.3 + rng.exponential(0.4, epochs)))
     widths = visits.seeing / 2.35
-    extra = np.stack(
-        [_blob(r * math.cos(t), r * math.sin(t), w, rng) for r, t, w in zip(away, angle, widths, strict=True)]
-    )
+    extra = np.stack([_blob(x, y, w, rng) for (x, y), w in zip(at, widths, strict=True)])
     sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
-    star = (float(rng.normal(0.0, 0.2)), float(rng.normal(0.0, 0.2)), mag)
-    return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.4), 0.03)
+    star = (float(rng.normal(0.0, 0.13)), float(rng.normal(0.0, 0.13)), mag)
+    return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.35), 0.03, at)
 
 
 def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = width * rng.lognormal(0.16, 0.12), width * rng.lognormal(0.04, 0.12)
+    a, b = width * rng.lognormal(0.17, 0.09), width * rng.lognormal(0.12, 0.08)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
     image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
-    around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 1.9**2)
-    return image / image.sum() - rng.uniform(0.0, 0.2) * around / around.sum()
+    around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 2.3**2)
+    return image / image.sum() - rng.uniform(0.05, 0.4) * around / around.sum()
 
 
 def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:
@@ -119,14 +120,14 @@ def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:
 
 def hot_column(visits: Visits, rng: np.random.Generator) -> Fault:
     """A bad column or row, one pixel wide, over the whole stamp or from the candidate on."""
-    image = np.zeros((STAMP, STAMP))
-    middle = STAMP // 2
+    image = np.zeros((FRAME, FRAME))
+    middle = FRAME // 2
     image[middle if rng.uniform() < 0.5 else 0 :, middle] = 1.0
     if rng.uniform() < 0.3:
         image[:, middle + 1] = rng.uniform(0.2, 0.9)
     if rng.uniform() < 0.25:
         image = image.T
-    rough = 1.0 + 0.25 * rng.standard_normal((len(visits), STAMP, STAMP))
+    rough = 1.0 + 0.25 * rng.standard_normal((len(visits), FRAME, FRAME))
     return Fault(image * rough * _peak(visits, rng, 40.0, 0.9))
 
 
@@ -145,7 +146,7 @@ def noise_peak(visits: Visits, rng: np.random.Generator) -> Fault:
     shape = rng.uniform(0.3, 1.0, (len(visits), 3, 3)) * (rng.uniform(size=(len(visits), 3, 3)) < 0.6)
     shape[:, 1, 1] = 1.0
     extra = _blank(len(visits))
-    middle = STAMP // 2
+    middle = FRAME // 2
     extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(visits, rng, 26.0, 0.25)
     return Fault(extra)
 

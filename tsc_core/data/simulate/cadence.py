@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from tsc_core.data.simulate.calibration import joint
 from tsc_core.data.simulate.sky import elongation, moonlight
 
 SURVEY_START, SURVEY_END = 58194.0, 61130.0  # 2018 March 17 to 2026 March
@@ -31,8 +32,8 @@ class Visits:
         Start of the exposure and filter.
     seeing : pixel
         FWHM of a star.
-    sky, noise : DN
-        Background level and its standard deviation per pixel.
+    sky : DN
+        Background level per pixel.
     zeropoint, limit : mag
         Magnitude of 1 DN; 5-sigma limit of the difference.
     untidy
@@ -43,7 +44,6 @@ class Visits:
     fid: np.ndarray
     seeing: np.ndarray
     sky: np.ndarray
-    noise: np.ndarray
     zeropoint: np.ndarray
     limit: np.ndarray
     untidy: np.ndarray
@@ -113,10 +113,9 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
 def visits_up_to(site: Site, days: float, rng: np.random.Generator) -> Visits:
     """Visits of the `days` before a given exposure, and that exposure last, in conditions that give its depth."""
     before = draw_visits(site.ra, site.dec, site.mjd - days, site.mjd - 0.01, rng)
-    seeing = np.full(40, drawn_seeing(site.seeing))
-    choices = observe(np.full(40, site.mjd), np.full(40, site.fid), rng, seeing)
-    at = int(np.argmin(np.abs(choices.limit - site.limit)))
-    last = clouded(choices.pick(slice(at, at + 1)), site.limit, rng)
+    last = observe(
+        np.array([site.mjd]), np.array([site.fid]), rng, np.array([drawn_seeing(site.seeing)]), np.array([site.limit])
+    )
     return Visits(*(np.concatenate([getattr(before, n), getattr(last, n)]) for n in Visits.__slots__))
 
 
@@ -130,30 +129,39 @@ def stated_seeing(drawn: np.ndarray) -> np.ndarray:
     return 2.75 * (drawn * 1.32 / 2.75) ** (1.0 / STATED_POWER)
 
 
-def clouded(visit: Visits, limit: float, rng: np.random.Generator) -> Visits:
-    """The visit at exactly the depth `limit`: what is missing is taken by cloud, thick cloud being bright as well."""
-    lost = float(visit.limit[0]) - limit
-    sky, noise = visit.sky, visit.noise
-    if lost > 1.0:
-        sky, noise = rng.uniform(2.0, 24.0, 1), rng.normal(11.3, 1.3, 1)
-        lost -= 2.5 * float(np.log10(noise[0] / visit.noise[0]))
-    return replace(visit, sky=sky, noise=noise, zeropoint=visit.zeropoint - lost, limit=np.array([limit]))
+def observe(
+    mjd: np.ndarray,
+    fid: np.ndarray,
+    rng: np.random.Generator,
+    seeing: np.ndarray | None = None,
+    limit: np.ndarray | None = None,
+) -> Visits:
+    """The sky at given times: seeing and depth (drawn where not given: moon, clouds), and the images that go with them.
 
-
-def observe(mjd: np.ndarray, fid: np.ndarray, rng: np.random.Generator, seeing: np.ndarray | None = None) -> Visits:
-    """The sky at given times: seeing (drawn where not given), moon, clouds, and the depth that follows from them."""
+    Background and zero point are drawn together as real images of that filter, depth and seeing have them.
+    """
     count = len(mjd)
     if seeing is None:
         worse = rng.exponential(0.10, count) + (rng.uniform(size=count) < 0.15) * rng.exponential(0.3, count)
         seeing = np.clip(_by_band(SEEING, fid) * np.exp(worse + 0.02 * rng.standard_normal(count)), 1.6, 5.0)
+    if limit is None:
+        limit = _depth(mjd, fid, seeing, rng)
+    given = {"fid": fid, "limit": limit, "seeing": stated_seeing(seeing)}
+    sky = joint("exposure").draw(given, rng)[0]
+    zeropoint = joint("zeropoint").draw(given | sky, rng)[0]["zeropoint"]
+    return Visits(mjd, fid, seeing, np.exp(sky["sky"]), zeropoint, limit, rng.lognormal(0.0, 0.4, count))
+
+
+def _depth(mjd: np.ndarray, fid: np.ndarray, seeing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """5-sigma limits (mag) under a drawn sky."""
+    count = len(mjd)
     cloud = rng.exponential(0.05, count) + (rng.uniform(size=count) < 0.06) * rng.exponential(0.6, count)
     zeropoint = _by_band(ZERO_POINT, fid) + 0.05 * rng.standard_normal(count) - cloud
     up = rng.uniform(0.0, 1.0, count)
     sky = _by_band(DARK_SKY, fid) * np.exp(0.18 * rng.standard_normal(count))
     sky = sky + _by_band(MOON_SKY, fid) * moonlight(mjd) * up
     noise = np.sqrt(sky / GAIN + READ_NOISE**2) * rng.lognormal(0.0, 0.07, count)
-    limit = limiting_magnitude(noise, seeing, zeropoint) + 0.08 * rng.standard_normal(count)
-    return Visits(mjd, fid, seeing, sky, noise, zeropoint, limit, rng.lognormal(0.0, 0.4, count))
+    return limiting_magnitude(noise, seeing, zeropoint) + 0.08 * rng.standard_normal(count)
 
 
 def limiting_magnitude(noise: np.ndarray, seeing: np.ndarray, zeropoint: np.ndarray) -> np.ndarray:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from tsc_core.data.simulate.calibration import table
+from tsc_core.data.simulate.calibration import joint, table
 from tsc_core.data.simulate.scene import BANDS, HALF, Field
 from tsc_core.survey import ZTF
 
 PS1_DEPTH = {"g": 22.0, "r": 22.2, "i": 22.3, "z": 21.8}
 MISSING = -999.0
+NOISE_PEAKS = 22.0  # of a reference image's noise in its list, over the field that is made
+GALAXY_SHARE = np.array([0.06, 0.18, 0.4, 0.6, 0.7])  # of sources brighter than r = 18, 20, 21, 22, and fainter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,10 @@ class Catalogues:
     @classmethod
     def of(cls, field: Field, rng: np.random.Generator) -> Catalogues:
         """Draw what each catalogue has of a field."""
-        return cls(_ps1(field, rng), _gaia(field, rng), {fid: _reference(field, fid, rng) for fid in (1, 2)})
+        ps1, score = _ps1(field, rng)
+        crowd = float(np.log(1.0 + (np.hypot(ps1.x, ps1.y) < 30.0).sum()))
+        references = {fid: _reference(field, fid, score, crowd, rng) for fid in (1, 2)}
+        return cls(ps1, _gaia(field, rng), references)
 
     def reference(self, fid: int) -> Reference:
         """The list of the reference image in a band."""
@@ -103,13 +108,13 @@ class Catalogues:
 
 
 def _extent_rank(field: Field, tie: float, shift: float, rng: np.random.Generator) -> np.ndarray:
-    """A rank in [0, 1], uniform over the sources of each brightness, galaxies above stars.
+    """A rank in [0, 1], uniform over the usual sources of each brightness, galaxies above stars.
 
     `tie` is how strictly the two keep apart; `shift` (in standard deviations) moves all ranks of a crowded field.
     """
     r, galaxy = field.mags[:, 1], field.size > 0.3
     bins = np.searchsorted((18.0, 20.0, 21.0, 22.0), r)
-    share = np.array([galaxy[bins == place].mean() if (bins == place).any() else 0.0 for place in range(5)])[bins]
+    share = GALAXY_SHARE[bins]
     drawn = rng.uniform(size=len(field))
     split = np.where(galaxy, 1.0 - drawn * share, drawn * (1.0 - share))
     rank = np.where(rng.uniform(size=len(field)) < tie, split, drawn)
@@ -123,13 +128,16 @@ def _score(name: str, r: np.ndarray, rank: np.ndarray, rng: np.random.Generator)
     return np.where(unknown, 0.5, table(f"sgscore_{name}").draw(r, rank))
 
 
-def _ps1(field: Field, rng: np.random.Generator) -> Stars:
+def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
+    """PS1's list, and the star score that each source of the field has or would have there."""
+    sources = len(field)
     field = field.joined(_doubles(field, rng))
     r, shade = field.mags[:, 1], _shade(field)
     listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - 21.75) / 0.3))
     centre = np.hypot(field.x, field.y) < 1.5
     rank = 1.0 - _extent_rank(field, 0.9, -0.35, rng)  # a crowd is of stars
     blended = 1.0 - _extent_rank(field, 0.9, 0.9, rng)  # and makes the one that varies look odd
+    rank = rank * (1.0 - 0.5 * _shade(field, 6.0, 0.6))  # a bright star near by makes stars look odd
     others = "beside" if centre.any() else "alone"
     score = np.where(centre & (shade < 0.5), _score("on", r, blended, rng), _score(others, r, rank, rng))
     lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
@@ -143,23 +151,27 @@ def _ps1(field: Field, rng: np.random.Generator) -> Stars:
         columns[band] = np.where(gone, MISSING, np.round(mag, 4))[listed]
     count = int(listed.sum())
     columns["number"] = rng.integers(7 * 10**16, 2 * 10**17, count)
-    x, y = (axis[listed] * ZTF.pixel_arcsec + 0.05 * rng.standard_normal(count) for axis in (field.x, field.y))
-    return Stars(x, y, columns)
+    x, y = (axis[listed] * ZTF.pixel_arcsec + 0.08 * rng.standard_normal(count) for axis in (field.x, field.y))
+    return Stars(x, y, columns), score[:sources]
 
 
-def _shade(field: Field) -> np.ndarray:
-    """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there."""
+def _shade(field: Field, reach: float = 2.9, edge: float = 0.45) -> np.ndarray:
+    """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there.
+
+    `reach` and `edge` are pixels.
+    """
     bright = np.flatnonzero(field.mags[:, 1] < 18.0)
     distance = np.hypot(field.x[:, None] - field.x[bright], field.y[:, None] - field.y[bright])
     brighter = field.mags[:, 1][:, None] > field.mags[bright, 1] + 1e-6
     nearest = np.where(brighter, distance, np.inf).min(axis=1, initial=np.inf)
-    return 1.0 / (1.0 + np.exp(np.clip((nearest - 2.9) / 0.45, -30, 30)))
+    return 1.0 / (1.0 + np.exp(np.clip((nearest - reach) / edge, -30, 30)))
 
 
 def _doubles(field: Field, rng: np.random.Generator) -> Field:
     """Second entries that PS1 has of bright stars, about an arcsecond away."""
     r = field.mags[:, 1]
     twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < np.clip((17.5 - r) * 0.09, 0.0, 0.35)))
+    twice = np.repeat(twice, 1 + (rng.uniform(size=len(twice)) < 0.25))
     angle, away = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(0.3, 1.7, len(twice))
     fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
     x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)
@@ -180,16 +192,32 @@ def _gaia(field: Field, rng: np.random.Generator) -> Stars:
     return Stars(x, y, {"mag": np.concatenate([mag[listed], far])})
 
 
-def _reference(field: Field, fid: int, rng: np.random.Generator) -> Reference:
+def _reference(field: Field, fid: int, score: np.ndarray, crowd: float, rng: np.random.Generator) -> Reference:
     mag = field.mags[:, fid - 1]
     deepest = 23.05 - 1.7 * np.log10(1.0 + len(mag) / 150.0)  # crowding hides the faint ones
     listed = rng.uniform(size=len(mag)) < 1.0 / (1.0 + np.exp((mag - deepest) / 0.25))
     if not listed.any():
         listed[np.argmin(mag)] = True
-    wide, odd = _extent_rank(field, 0.55, 0.3, rng)[listed], _extent_rank(field, 0.6, 0.1, rng)[listed]
-    mag = mag[listed]
-    error = table("sigmagnr").draw(mag, rng.uniform(size=len(mag)))
-    chi, sharp = table("chinr").draw(mag, odd), table("sharpnr").draw(mag, wide)
-    jitter = 0.04 + 0.3 * np.clip(10 ** (0.4 * (mag - 22.9)), 0.0, 1.0)
-    x, y = (axis[listed] + jitter * rng.standard_normal(len(mag)) for axis in (field.x, field.y))
-    return Reference(x, y, mag + error * rng.standard_normal(len(mag)), error, chi, sharp)
+    mag, count = mag[listed], int(listed.sum())
+    given = {
+        "mag": mag,
+        "fid": np.full(count, fid),
+        "here": (np.hypot(field.x, field.y)[listed] < 1.5).astype(float),
+        "score": score[listed],
+        "crowd": np.full(count, crowd),
+    }
+    columns = joint("reference").draw(given, rng)[0] | {"x": field.x[listed], "y": field.y[listed]}
+    columns["mag"] = mag + np.exp(columns["error"]) * rng.standard_normal(count)
+    peaks = _peaks(fid, crowd, rng)
+    columns = {name: np.concatenate([columns[name], peaks[name]]) for name in peaks}
+    jitter = 0.04 + 0.3 * np.clip(10 ** (0.4 * (columns["mag"] - 22.9)), 0.0, 1.0)
+    x, y = (columns[axis] + jitter * rng.standard_normal(len(jitter)) for axis in ("x", "y"))
+    return Reference(x, y, columns["mag"], np.exp(columns["error"]), np.exp(columns["chi"]), columns["sharp"])
+
+
+def _peaks(fid: int, crowd: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """What the reference's list has of its noise; in a crowd its threshold is above it."""
+    count = rng.poisson(NOISE_PEAKS / (1.0 + np.exp((crowd - 3.0) / 0.4)))
+    given = {"fid": np.full(count, fid), "crowd": np.full(count, crowd)}
+    drawn = joint("peak").draw(given, rng)[0]
+    return drawn | {axis: rng.uniform(-HALF, HALF, count) for axis in ("x", "y")}

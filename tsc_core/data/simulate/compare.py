@@ -35,7 +35,7 @@ ALERTED_FAULTS = {
     "hot column": 0.015, "ghost": 0.005, "noise": 0.025,
 }  # fmt: skip
 NEIGHBOURS = 8  # alerts whose counts of PS1 sources give the density of stars of a place
-FAINT_GALAXIES = 3.4  # of them per square arcmin
+FAINT_GALAXIES = 4.8  # of them per square arcmin
 FEATURES = PAPER + EXTRAS
 NAMES = tuple(feature.name for feature in FEATURES)
 JITTER = 0.3  # deg: places are moved, so that the test is not about single positions

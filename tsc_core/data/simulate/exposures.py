@@ -7,26 +7,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsc_core.data.simulate.artefacts import Fault
-from tsc_core.data.simulate.cadence import GAIN, READ_NOISE, SATURATION, ZERO_POINT, Visits
-from tsc_core.data.simulate.render import STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources
+from tsc_core.data.simulate.cadence import GAIN, SATURATION, Visits, stated_seeing
+from tsc_core.data.simulate.calibration import joint
+from tsc_core.data.simulate.pixels import central, centroid
+from tsc_core.data.simulate.render import SPARE, STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources, smoothed
 from tsc_core.data.simulate.scene import Field
 
-TEMPLATE_SEEING = {1: 2.1, 2: 1.92}  # FWHM in pixels
-TEMPLATE_NOISE = {1: 1.55, 2: 2.0}  # DN per pixel, of about 15 frames
-RESAMPLED = (0.09, -0.09)  # what resampling leaves in the template's noise (`correlated`)
-WHITENED = (0.02, -0.024)  # and matching the seeing in the difference's
-CHIP = ((-0.035, -0.005), 0.002)  # and the detector in the science image's
+TEMPLATE_SEEING = {1: 2.14, 2: 1.97}  # FWHM in pixels
+MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
+CATALOGUED, NEARBY = 21.75, 29.7  # r mag and pixels: what PS1 counts within 30 arcsec
+TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
+QUIET = 0.45  # share of the pixels that count as without a source
+SHARPER = 0.965  # than what the stated seeing implies
+SOFTENED = 0.06  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
+FITTED = 0.7  # how far the fitted position follows noise, beside the moments'
+ELLIPTICITY, WIDTH_ERROR = 0.055, 0.05
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutouts:
-    """Images (A, H, W) of A alerts, and where their object lies from the middle pixel, (A, 2)."""
+    """Images (A, H, W) of A alerts.
+
+    `offset` (A, 2) is where their object lies from the middle pixel, `error` (A, 2) where ZTF believes it from there,
+    `noise` (A,) that of the difference.
+    """
 
     science: np.ndarray
     template: np.ndarray
     difference: np.ndarray
     offset: np.ndarray
+    noise: np.ndarray
+    error: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,23 +66,43 @@ class Scene:
 
 
 def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts:
-    """Render the cutouts of each visit; noise, sky and PSF are the visit's own."""
-    visits = scene.visits
-    offset = rng.uniform(-0.5, 0.5, (len(visits), 2))
-    stretch = np.exp(0.03 * rng.standard_normal(len(visits)))
-    seeing = Psf(visits.seeing * stretch, visits.seeing / stretch)
-    sharp = np.array([TEMPLATE_SEEING[int(band)] for band in visits.fid])
-    extra = _centre(scene.fault.extra, size)
-    science = _light(scene, scene.subject.now, seeing, offset, size, trail=scene.subject.trail) + np.clip(
-        extra, 0.0, None
-    )
-    template = _light(scene, scene.subject.before, Psf(sharp, sharp), offset, size)
-    shift = offset + scene.fault.misalignment / 1.414 * rng.standard_normal(offset.shape)
-    wrong = 1.0 + scene.fault.mismatch * rng.standard_normal(offset.shape)
+    """Render the cutouts of each visit, centred on where ZTF would see the change."""
+    visits, fault, frame = scene.visits, scene.fault, size + 2 * SPARE
+    offset = rng.uniform(-0.5, 0.5, (len(visits), 2)) if fault.at is None else fault.at
+    seeing, sharp = _widths(visits, rng)
+    extra = _centre(fault.extra, frame)
+    science = _light(scene, scene.subject.now, seeing, offset, frame, trail=scene.subject.trail)
+    science = science + np.clip(extra, 0.0, None)
+    template = _light(scene, scene.subject.before, sharp, offset, frame)
+    shift = offset + fault.misalignment / 1.414 * rng.standard_normal(offset.shape)
+    wrong = 1.0 + fault.mismatch * rng.standard_normal(offset.shape)
     gain = 1.0 + 0.006 * rng.standard_normal(len(visits))
     matched = Psf(seeing.x * wrong[:, 0], seeing.y * wrong[:, 1])
-    expected = _light(scene, scene.subject.before, matched, shift, size) * gain[:, None, None]
-    return _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
+    expected = _light(scene, scene.subject.before, matched, shift, frame) * gain[:, None, None]
+    whole = _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
+    return _centred(whole)
+
+
+def _widths(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
+    """PSF of the science images and of the references: elliptical, and not quite as wide as ZTF states."""
+    stretch = np.exp(ELLIPTICITY * rng.standard_normal(len(visits)))
+    width = SHARPER * visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(len(visits)))
+    odd = {band: np.exp(WIDTH_ERROR * rng.standard_normal()) for band in (1, 2)}
+    sharp = np.array([TEMPLATE_SEEING[int(band)] * odd[int(band)] for band in visits.fid])
+    return Psf(width * stretch, width / stretch), Psf(sharp, sharp)
+
+
+def _centred(cutouts: Cutouts) -> Cutouts:
+    """Cut away the spare pixels such that the difference's centroid lies within the middle pixel, or nearest to it."""
+    box, middle = central(cutouts.difference), np.arange(len(cutouts.offset))
+    sign = np.where(box.sum(axis=(1, 2)) >= 0, 1.0, -1.0)[:, None, None]
+    found = np.stack(centroid(box * sign, cutouts.noise), axis=1)
+    step = np.clip(np.rint(found), -SPARE, SPARE).astype(int)
+    size = cutouts.difference.shape[-1] - 2 * SPARE
+    rows = SPARE + step[:, 1, None, None] + np.arange(size)[:, None]
+    columns = SPARE + step[:, 0, None, None] + np.arange(size)
+    images = (getattr(cutouts, n)[middle[:, None, None], rows, columns] for n in ("science", "template", "difference"))
+    return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset))
 
 
 def _centre(images: np.ndarray, size: int) -> np.ndarray:
@@ -113,39 +145,97 @@ def _with_noise(
     rng: np.random.Generator,
 ) -> Cutouts:
     """Add background, photon and read noise; saturate; subtract."""
-    visits, crowd = scene.visits, 0.33 * float((scene.field.mags[:, 1] < 21.8).sum())
-    sky, shape = visits.sky[:, None, None], light.shape
-    spread = np.sqrt(visits.noise[:, None, None] ** 2 + np.clip(light, 0, SATURATION) / GAIN)
-    noise = spread * rng.standard_normal(shape, dtype=np.float32)
-    zero = np.array([ZERO_POINT[int(band)] for band in visits.fid])
-    scale = 10 ** (0.4 * (visits.zeropoint - zero))[:, None, None]
-    woven = rng.normal(RESAMPLED, (0.03, 0.03))
-    coadd = {band: correlated(rng.standard_normal(shape[1:]), float(woven[0]), float(woven[1])) for band in (1, 2)}
-    depth = np.array([TEMPLATE_NOISE[int(band)] for band in visits.fid])[:, None, None] * rng.lognormal(0.0, 0.35)
-    grain = np.stack([coadd[int(band)] for band in visits.fid])
-    grain = grain * depth * scale * np.sqrt(1.0 + np.clip(template, 0, None) / scale / 1500.0)
-    tilt = rng.normal(0.0, 0.018, (len(sky), 1, 1))
-    full = SATURATION - sky
-    science = (
-        np.minimum(light, full) + sky + correlated(noise, (CHIP[0][0] + tilt, CHIP[0][1] + tilt), CHIP[1]) + negative
+    visits = scene.visits
+    texture = _texture(scene, rng)
+    full = SATURATION - visits.sky[:, None, None]
+    light, template = np.minimum(light, full), np.minimum(template, full)
+    change = light - np.minimum(matched, full) + negative
+    change = smoothed(change, SOFTENED)
+    reference = texture["template_noise"]
+    calm = template <= np.quantile(template, QUIET, axis=(1, 2), keepdims=True)
+    science = _left(light, calm, texture, "science")
+    under = _left(template, calm, texture, "template")
+    left = _left(change, calm, texture, "difference", MATCHED * reference)
+    spread = np.sqrt(1.0 + np.clip(light, 0, None) / GAIN / texture["science_noise"][:, None, None] ** 2)
+    white = spread * rng.standard_normal(light.shape, dtype=np.float32)
+    grain = _grain(under, template, visits, rng)
+    sky = (visits.sky - science.level)[:, None, None]
+    above = (visits.sky + texture["template_level"] - under.level)[:, None, None]
+    residue = left.grain(white) - MATCHED * grain + (texture["difference_level"] - left.level)[:, None, None]
+    return Cutouts(
+        light + negative + sky + science.grain(white),
+        template + above + grain,
+        change + residue,
+        offset,
+        texture["difference_noise"],
+        np.zeros_like(offset),
     )
-    near, far = (rng.normal(mean, wide, (len(sky), 1, 1)) for mean, wide in zip(WHITENED, (0.042, 0.022), strict=True))
-    # In crowded fields the subtraction weighs pixels such that its noise is below the background's.
-    calm = rng.lognormal(0.0, 0.09, (len(sky), 1, 1)) * (
-        0.95 - 0.45 * np.clip(np.log10(max(crowd, 1.0) / 8.0), 0.0, 0.6)
-    )
-    kept = (1.0 + 2 * near**2 + 2 * far**2) / (
-        1.0 + 2 * near + 2 * far
-    ) ** 2  # sharpening raises noise, blurring lowers it
-    residue = (
-        calm * correlated(noise, (near - 0.025, near + 0.01), far) * kept
-        + negative
-        - 0.5 * grain
-        + rng.laplace(0.0, 0.4, (len(sky), 1, 1))
-    )
-    difference = np.minimum(light, full) - np.minimum(matched, full) + residue
-    level = sky + 0.45 + rng.normal(0.0, 0.3, (len(sky), 1, 1)) - rng.gamma(1.2, 0.75, (len(sky), 1, 1))
-    return Cutouts(science, np.minimum(template, full) + level + grain, difference, offset)
 
 
-__all__ = ["GAIN", "READ_NOISE", "Cutouts", "Scene", "Subject", "expose"]
+@dataclass(frozen=True, slots=True, eq=False)
+class Rest:
+    """What the noise of images must still bring (noise and ties, (A,)), and the level that their sources bring."""
+
+    noise: np.ndarray
+    ties: tuple[np.ndarray, ...]
+    level: np.ndarray
+
+    def grain(self, white: np.ndarray) -> np.ndarray:
+        """White noise of unit variance (A, H, W) made into the noise of these images."""
+        return self.noise[:, None, None] * correlated(white, *(tie[:, None, None] for tie in self.ties))
+
+
+def _left(
+    light: np.ndarray, calm: np.ndarray, texture: dict[str, np.ndarray], image: str, other: np.ndarray | float = 0.0
+) -> Rest:
+    """The wanted noise of an image's calm pixels, less what faint sources and `other` noise bring to them already."""
+    count = calm.sum(axis=(1, 2))
+    level = np.where(calm, light, 0.0).sum(axis=(1, 2)) / count
+    flat = np.where(calm, light - level[:, None, None], 0.0)
+    wanted = texture[f"{image}_noise"] ** 2
+    own = np.maximum(wanted - (flat**2).sum(axis=(1, 2)) / count - np.square(other), 0.5 * wanted)
+    pairs = {
+        "x": (np.s_[..., 1:], np.s_[..., :-1]),
+        "y": (np.s_[:, 1:], np.s_[:, :-1]),
+        "two": (np.s_[..., 2:], np.s_[..., :-2]),
+    }
+    ties = []
+    for name, (ahead, behind) in pairs.items():
+        both = np.maximum((calm[ahead] & calm[behind]).sum(axis=(1, 2)), 1)
+        shared = (flat[ahead] * flat[behind]).sum(axis=(1, 2)) / both
+        ties.append(np.clip((texture[f"{image}_tie_{name}"] * wanted - shared) / own, *TIES))
+    return Rest(np.sqrt(own), tuple(ties), level)
+
+
+def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Noise, its ties between pixels and the levels of each visit's images, as real exposures have them together.
+
+    A reference image is one of its band: its numbers are the first visit's.
+    """
+    visits, field = scene.visits, scene.field
+    crowd = int(((field.mags[:, 1] < CATALOGUED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
+    given = {
+        "fid": visits.fid,
+        "limit": visits.limit,
+        "seeing": stated_seeing(visits.seeing),
+        "sky": np.log(visits.sky),
+        "crowd": np.full(len(visits), np.log(crowd + 1.0)),
+    }
+    drawn, _ = joint("texture").draw(given, rng)
+    drawn |= {name: np.exp(drawn[name]) for name in ("science_noise", "template_noise", "difference_noise")}
+    drawn["difference_noise"] = drawn["difference_noise"] * drawn["science_noise"]
+    first = [int(np.argmax(visits.fid == band)) for band in visits.fid]
+    scale = 10 ** (0.4 * (visits.zeropoint - visits.zeropoint[first]))
+    reference = {name: drawn[name][first] for name in drawn if name.startswith("template") and name != "template_level"}
+    reference["template_noise"] = reference["template_noise"] * scale
+    return drawn | reference
+
+
+def _grain(rest: Rest, template: np.ndarray, visits: Visits, rng: np.random.Generator) -> np.ndarray:
+    """Noise of the reference image, the same in all visits of a band."""
+    white = {band: rng.standard_normal(template.shape[1:]) for band in (1, 2)}
+    grain = rest.grain(np.stack([white[int(band)] for band in visits.fid]))
+    return grain * np.sqrt(1.0 + np.clip(template, 0, None) / 1500.0)
+
+
+__all__ = ["Cutouts", "Scene", "Subject", "expose"]

@@ -85,15 +85,15 @@ def _agn_light(g: float, colour: float, sigma: float, tau: float) -> Light:
 
 
 def _qso(rng: np.random.Generator) -> Origin:
-    g, colour = float(rng.triangular(16.5, 19.6, 20.6)), float(rng.normal(0.25, 0.15))
-    light = _agn_light(g, colour, rng.lognormal(math.log(0.22), 0.35), rng.lognormal(math.log(300.0), 0.6))
+    g, colour = float(rng.triangular(16.8, 20.4, 21.3)), float(rng.normal(0.25, 0.15))
+    light = _agn_light(g, colour, rng.lognormal(math.log(0.27), 0.35), rng.lognormal(math.log(300.0), 0.6))
     wise = _wise(g - colour - rng.normal(3.6, 0.5), 1.1, 2.9, 2.6, rng)
     host = _galaxy(g + 1.5, 0.7, rng) if rng.uniform() < 0.2 else None
     return Origin("AGN", "QSO", *random_position(rng, "extragalactic"), light, True, host, wise)
 
 
 def _seyfert(rng: np.random.Generator) -> Origin:
-    r = float(rng.triangular(14.5, 17.5, 19.0))
+    r = float(rng.triangular(15.5, 18.6, 20.0))
     g = r + float(rng.normal(0.9, 0.5))
     light = _agn_light(g, 0.35, rng.lognormal(math.log(0.25), 0.35), rng.lognormal(math.log(200.0), 0.6))
     wise = _wise(r - rng.normal(3.3, 0.5), 0.7, 2.7, 2.5, rng)
@@ -141,7 +141,7 @@ def _supernova(subclass: str, rng: np.random.Generator) -> Origin:
         r = lc.explosion(days, lc.Explosion(apparent, rise * 1.1, fall_r, plateau, tail))
         return np.where(fid == 1, g, r)
 
-    absolute = float(np.clip(rng.normal(-20.0, 1.3), -23.0, -14.0)) + (2.5 if subclass == "SLSN" else 0.0)
+    absolute = float(np.clip(rng.normal(-18.7, 1.7), -23.0, -13.0)) + (2.5 if subclass == "SLSN" else 0.0)
     host = _host(absolute + _distance_modulus(redshift), rng)
     wise = _wise(host.mags[2] - rng.normal(2.6, 0.5), 0.2, 2.4, 2.2, rng) if math.hypot(host.x, host.y) < 2.0 else None
     return Origin("SN", subclass, *random_position(rng, "extragalactic"), light, False, host, wise)
@@ -179,7 +179,7 @@ def _rr_lyrae(rng: np.random.Generator) -> Origin:
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return lc.pulsator(mjd, period, phase, size, skew) * lc.band_value(fid, 1.0, 0.72)
 
-    return _variable("RR Lyrae", "halo", rng.triangular(13.0, 16.0, 19.8), rng.normal(0.25, 0.1), shape, rng)
+    return _variable("RR Lyrae", "halo", rng.triangular(12.3, 16.0, 19.8), rng.normal(0.25, 0.1), shape, rng)
 
 
 def _eclipsing(rng: np.random.Generator) -> Origin:
@@ -191,7 +191,7 @@ def _eclipsing(rng: np.random.Generator) -> Origin:
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return lc.eclipses(mjd, period, phase, depths, width)
 
-    return _variable("eclipsing binary", "disc", rng.triangular(12.8, 15.5, 19.6), rng.normal(0.8, 0.35), shape, rng)
+    return _variable("eclipsing binary", "disc", rng.triangular(11.9, 15.5, 19.6), rng.normal(0.8, 0.35), shape, rng)
 
 
 def _cepheid(rng: np.random.Generator) -> Origin:
@@ -210,7 +210,7 @@ def _long_period(rng: np.random.Generator) -> Origin:
         slow = lc.random_walk(mjd, 300.0, 0.15, generator)
         return (lc.pulsator(mjd, period, phase, size, 0.1) + slow) * lc.band_value(fid, 1.15, 1.0)
 
-    r = rng.triangular(13.2, 15.0, 18.5)
+    r = rng.triangular(12.0, 14.8, 18.5)
     return _variable("long-period variable", "disc", r, rng.normal(1.9, 0.4), shape, rng, excess=rng.uniform(0.2, 1.2))
 
 

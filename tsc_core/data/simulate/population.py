@@ -27,6 +27,7 @@ from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
 WATCHED_DAYS = {"AGN": 500.0, "VS": 400.0, "SN": 150.0, "asteroid": 0.0, "bogus": 500.0}
 TRIES = 200
+USUAL_VISITS = 500.0  # beyond which a fault recurs in an unchanging share of visits
 T = TypeVar("T")
 
 
@@ -198,8 +199,9 @@ def _bogus_timeline(origin: Origin, begin: float, rng: np.random.Generator, site
     first = int(np.searchsorted(mjd, begin)) if site is None else len(mjd) - 1
     if first >= len(mjd):
         return None
-    recurs = RECURS[origin.artefact]
-    recurs = min(0.9, recurs * rng.lognormal(0.0, 1.3))
+    # Where the survey has seldom been its references are poor: faults recur in more of the visits.
+    seldom = math.sqrt(USUAL_VISITS / max(float(timeline.ncovhist[-1]), 10.0))
+    recurs = min(0.9, RECURS[origin.artefact] * rng.lognormal(0.0, 1.3) * max(1.0, seldom))
     detected = rng.uniform(size=len(mjd)) < recurs
     detected[first] = True
     earlier = rng.poisson(recurs * timeline.ncovhist[0])
@@ -227,7 +229,7 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
         origin.host,
         _subject(timeline, origin.rate),
         visits,
-        fault or Fault(np.zeros((1, 1, 1)), misalignment=0.085 * rng.lognormal(0.0, 0.4)),
+        fault or Fault(np.zeros((1, 1, 1)), misalignment=0.08 * rng.lognormal(0.0, 0.4), mismatch=0.03),
     )
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
     patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)
@@ -255,7 +257,8 @@ def _expose(scene: Scene, chosen: np.ndarray, place: slice, size: int, rng: np.r
     if not len(chosen):
         return None
     extra = scene.fault.extra[place] if len(scene.fault.extra) > 1 or scene.fault.stars else scene.fault.extra
-    fault = replace(scene.fault, extra=extra)
+    at = None if scene.fault.at is None else scene.fault.at[place]
+    fault = replace(scene.fault, extra=extra, at=at)
     part = replace(scene, subject=scene.subject.pick(chosen), visits=scene.visits.pick(chosen), fault=fault)
     return expose(part, rng, size)
 

@@ -23,6 +23,8 @@ PROFILES = {
 }
 PIXEL_VARIANCE = 1.0 / 12.0  # a square pixel widens a Gaussian
 STAMP = ZTF.stamp_size
+SPARE = 1  # pixels rendered beyond each edge, so that a cutout can be centred on what was measured
+FRAME = STAMP + 2 * SPARE
 Tie = np.ndarray | float
 
 
@@ -100,18 +102,34 @@ def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int)
     return image
 
 
-def correlated(noise: np.ndarray, near: Tie | tuple[Tie, Tie], far: Tie) -> np.ndarray:
-    """Noise with neighbours tied by the kernel (far, near, 1, near, far) along both axes, as resampling leaves it.
+def smoothed(images: np.ndarray, share: float) -> np.ndarray:
+    """Images (A, H, W) in which each pixel gives `share` of its light to both neighbours, along both axes."""
+    for axis in (-1, -2):
+        images = (1.0 - 2.0 * share) * images + share * (np.roll(images, 1, axis) + np.roll(images, -1, axis))
+    return images
 
-    `near` may be a pair, for x and y.
+
+def correlated(noise: np.ndarray, across: Tie, down: Tie, two: Tie) -> np.ndarray:
+    """White noise (A, H, W) tied between neighbours as resampling leaves it; its variance stays.
+
+    `across` and `down` are the wanted correlations of pixels next to each other in x and in y, `two` that of pixels
+    two apart. Both axes are smoothed by kernels (far, near, 1, near, far).
     """
-    ties = near if isinstance(near, tuple) else (near, near)
-    scale = 1.0
-    for axis, tie in zip((-1, -2), ties, strict=True):
-        scale = scale / np.sqrt(1.0 + 2.0 * tie**2 + 2.0 * far**2)
+    for axis, tie in ((-1, across), (-2, down)):
+        near, far = _kernel(tie, two)
         mixed = noise.copy()
-        for step, weight in ((1, tie), (2, far)):
-            ahead, behind = np.roll(noise, step, axis), np.roll(noise, -step, axis)
-            mixed += weight * (ahead + behind)
-        noise = mixed
-    return noise * scale
+        for step, weight in ((1, near), (2, far)):
+            mixed += weight * (np.roll(noise, step, axis) + np.roll(noise, -step, axis))
+        noise = mixed / np.sqrt(1.0 + 2.0 * near**2 + 2.0 * far**2)
+    return noise
+
+
+def _kernel(tie: Tie, two: Tie) -> tuple[Tie, Tie]:
+    """Weights (near, far) whose correlations one and two pixels apart are `tie` and `two`, as far as there are any."""
+    tie, two = np.clip(tie, -0.4, 0.62), np.clip(two, -0.3, 0.3)
+    near, far = 0.5 * tie, 0.5 * two
+    for _ in range(12):
+        norm = 1.0 + 2.0 * near**2 + 2.0 * far**2
+        near = 0.5 * near + 0.25 * tie * norm / (1.0 + far)
+        far = 0.5 * far + 0.25 * (two * norm - near**2)
+    return near, far

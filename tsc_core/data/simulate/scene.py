@@ -12,6 +12,7 @@ from tsc_core.survey import ZTF
 
 HALF = 46.0  # pixels from the candidate out to which sources are made: beyond the stamp's corner
 DEEPEST = 23.4  # mag: the faintest sources made, about the depth of ZTF's reference images
+GALAXIES = 2.9  # brighter than r = 22 per square arcmin
 BANDS = ("g", "r", "i", "z")
 
 
@@ -58,9 +59,9 @@ def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float =
     """Field stars and faint galaxies around a position; `density` of stars per square arcmin, 0 for the sky model's."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared
     density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
-    slope = 0.17 + 0.1 * min(1.0, density / 60.0)
+    slope = 0.19 + 0.1 * min(1.0, density / 60.0)
     stars = rng.poisson(area * density * 10 ** (slope * (DEEPEST - 21.8)))
-    galaxies = rng.poisson(area * 2.9 * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
+    galaxies = rng.poisson(area * GALAXIES * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)
     return s.joined(g)

@@ -70,7 +70,8 @@ def follow(
         Watch up to this exposure instead, and ask that it detects the object.
     """
     if site is not None:
-        visits = visits_up_to(site, HISTORY_DAYS, rng)
+        lasted = 0.0 if origin.lasting else max(site.mjd - start, 0.0)  # what a transient has shown since it began
+        visits = visits_up_to(site, HISTORY_DAYS + lasted, rng)
     else:
         visits = draw_visits(origin.ra, origin.dec, start - HISTORY_DAYS, min(start + days, SURVEY_END + 60.0), rng)
     if not len(visits):
@@ -83,7 +84,7 @@ def follow(
     change = flux - steady
     snr = _signal(change, steady, visits, rng)
     faint = visits.zeropoint - 2.5 * np.log10(np.abs(change) + 1e-3) - visits.limit
-    detected = (snr > 5.0) & (faint < rng.normal(-0.2, 0.15, len(visits)))
+    detected = (snr > 5.0) & (faint < rng.normal(-0.33, 0.2, len(visits)))
     if any(origin.rate):
         detected &= visits.mjd >= (start if site is None else site.mjd)  # what moves was elsewhere before
     first = _first_packet(origin, visits, detected, start, fresh, site)
@@ -156,7 +157,7 @@ def _counters(
         zero = float(np.median(visits.zeropoint))
         light, steady = 10 ** (-0.4 * (past - zero)), 10 ** (-0.4 * (reference[2] - zero))
         share = float((np.abs(light - steady) > 3.0 * np.hypot(typical, STAR_FLOOR * steady)).mean())
-        earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.2, 0.75)))
+        earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.08, 0.85)))
         since = SURVEY_START + rng.exponential(60.0) if earlier else np.inf
     count = earlier + np.cumsum(counted)
     seen = visits.mjd[np.argmax(counted)] if counted.any() else np.inf
