@@ -15,7 +15,7 @@ from tsc_core.sources.packets import PacketSource
 from tsc_core.sources.search import parse_oids
 from tsc_core.survey import CLASSES
 
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE, BESIDE_WIDTH = 4, 360  # pixels: three in a row at 1280
 SEARCH_COLUMNS = ("oid", "class_name", "probability", "classifier_name", "ndet", "meanra", "meandec")
 state = st.session_state
 
@@ -23,6 +23,12 @@ state = st.session_state
 def take(oids: list[str]) -> None:
     """Put ids into the list."""
     state.ids = "\n".join(oids)
+
+
+def take_found(oids: list[str]) -> None:
+    """Put what a search at ALeRCE found into the list, to be read from there."""
+    take(oids)
+    state.batch_source = LIVE
 
 
 def search_form() -> None:
@@ -59,7 +65,7 @@ def found_objects() -> None:
         st.info("ALeRCE has no object that fits.")
         return
     st.dataframe(found[[name for name in SEARCH_COLUMNS if name in found]], hide_index=True, height=240)
-    st.button(f"Take these {len(found)} objects", on_click=take, args=[found["oid"].drop_duplicates().tolist()])
+    st.button(f"Take these {len(found)} objects", on_click=take_found, args=[found["oid"].drop_duplicates().tolist()])
 
 
 def classify(source: Source, oids: list[str], window: str) -> None:
@@ -74,11 +80,12 @@ def classify(source: Source, oids: list[str], window: str) -> None:
 
 def side_by_side(oids: list[str], batch: dict) -> None:
     """Up to four objects beside each other."""
-    for column, oid in zip(st.columns(len(oids)), oids, strict=True):
+    row = st.container(horizontal=True)
+    for oid in oids:
         sequence = desk().sequence(batch["source"], oid)
         selection = select_alerts(sequence, batch["window"])
         prediction = desk().prediction(batch["source"], sequence, batch["window"])
-        with column:
+        with row.container(width=BESIDE_WIDTH):
             st.markdown(f"**{oid}**")
             if sequence.alerts:
                 place = first_place(sequence, {alert.candid for alert in selection.used})
@@ -165,7 +172,8 @@ except ValueError as error:
     st.stop()
 if len(oids) > MOST_OBJECTS:
     st.warning(f"{len(oids)} ids: the first {MOST_OBJECTS} are taken. For more, use `tsc classify`.")
-if st.button(f"Classify {min(len(oids), MOST_OBJECTS)} objects", type="primary", disabled=not oids):
+what = f"{min(len(oids), MOST_OBJECTS)} objects" if oids else "the objects"
+if st.button(f"Classify {what}", type="primary", disabled=not oids):
     classify(source, oids[:MOST_OBJECTS], window)
 if "batch" in state:
     results(state.batch)

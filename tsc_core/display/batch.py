@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_OBJECTS = 2000
 AT_ONCE = 4  # live objects read at the same time; the source bounds the requests of all of them
-COLUMNS = ("oid", "class", "probability", "n", "model", *CLASSES, "detections", "used", "error")
+COLUMNS = ("oid", "class", "probability", "not ruled out", "n", "model", *CLASSES, "detections", "used", "error")
 
 
 def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> Iterator[dict]:
@@ -43,7 +43,7 @@ def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> It
 
 
 def row_of(line: dict) -> dict[str, object]:
-    """A line as one row of a table: the class after the most detections, and its probabilities."""
+    """A line as one row of a table: the class after the most detections, its probabilities and conformal set."""
     row: dict[str, object] = {"oid": line["oid"], "error": line["error"] or ""}
     row |= {"detections": len(line["detections"]), "used": sum(seen["used"] for seen in line["detections"])}
     if line["steps"]:
@@ -51,6 +51,8 @@ def row_of(line: dict) -> dict[str, object]:
         best = max(last["probabilities"], key=last["probabilities"].get)
         row |= {"class": best, "probability": last["probabilities"][best], "n": last["n"], "model": last["model"]}
         row |= last["probabilities"]
+        if "conformal" in last:
+            row["not ruled out"] = ", ".join(last["conformal"]) or "no class fits"
     elif not line["error"]:
         row["error"] = "; ".join(line["flags"]) or "no detection can be used"
     return row

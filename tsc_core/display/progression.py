@@ -61,7 +61,9 @@ def progression(
     figure.update_xaxes(
         title_text="detections used",
         tickvals=ticks,
-        ticktext=[f"{step.n}<br>{plain_plotly(step.model, 24)}" for step in steps],
+        ticktext=[f"{step.n}<br>{plain_plotly(step.model, 24).replace('_', '<br>_')}" for step in steps],
+        tickangle=0,
+        tickfont={"size": 11},
         range=[min(ticks, default=1) - 0.4, max([2, *ticks]) + 0.4],
     )
     return figure
