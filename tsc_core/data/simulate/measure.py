@@ -76,7 +76,8 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     norm = (profile**2).sum(axis=(1, 2))
     signed = (difference * profile).sum(axis=(1, 2)) / norm
     sign = np.where(signed >= 0, 1.0, -1.0)
-    box, flux = difference * sign[:, None, None], np.maximum(np.abs(signed), 1.0)
+    least = 10 ** (-0.4 * (visits.limit - visits.zeropoint))  # nothing below the limit is sent
+    box, flux = difference * sign[:, None, None], np.maximum(np.abs(signed), least * rng.uniform(0.9, 1.3, len(sign)))
     sky = visits.sky[:, None, None]
     light = np.clip(science - sky, 0, None)
     seen = centre_numbers(box, science - sky, template - sky, cutouts.noise)
