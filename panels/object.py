@@ -91,6 +91,8 @@ def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: s
                 st.caption(plain_markdown(tile.caption))
                 if tile.reason:
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
+                elif not sequence.alerts[tile.place].has_stamps:
+                    st.caption("used, without stamps")
     st.caption(legend(sequence, places, channels))
 
 

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+import re
 import subprocess
 import sys
 import zipfile
@@ -62,6 +63,10 @@ def test_the_report_is_one_page_and_escapes_what_came_from_elsewhere():
     assert HOSTILE not in page
     assert "&lt;script&gt;alert" in page
     assert "0.750" in page
+    assert "After 1: SN 75 %" in page
+    drawn = [found.start() for found in re.finditer(r"Plotly\.newPlot\(\s*\"", page)]
+    assert len(drawn) == 2
+    assert page.index("plotly.js v") < drawn[0]  # the library stands before the first figure that needs it
     assert 'src="http' not in page.split("<h2>Elsewhere")[0].split("<h2>Stamps")[1]
 
 

@@ -7,7 +7,7 @@ from tsc_core.alerts import Alert, AlertSequence, Step, UpperLimit
 from tsc_core.display.links import broker_links, position, sky_links
 from tsc_core.display.photometry import corrected, light_curve, points
 from tsc_core.display.progression import Reference, progression
-from tsc_core.display.text import days_text, percent, plain_markdown, plain_plotly, utc_text
+from tsc_core.display.text import days_text, percent, plain_markdown, plain_plotly, span, utc_text
 
 
 def detection(place, magnitude=18.0, fid=1, **record):
@@ -121,3 +121,4 @@ def test_words_for_times_and_probabilities():
     assert (days_text(0), days_text(0.01), days_text(0.5), days_text(3.21)) == ("first", "+14 min", "+12.0 h", "+3.2 d")
     assert (percent(0.999), percent(1.0), percent(0.001), percent(0.0)) == (">99 %", "100 %", "<1 %", "0 %")
     assert percent(math.nan) == "no value"
+    assert [span(0.5, 0.61), span(0.97, 0.999), span(0.5, 0.5)] == ["50–61 %", "97 to >99 %", "50 %"]

@@ -111,7 +111,7 @@ def light_curve(
     figure.update_yaxes(
         autorange="reversed", title_text="object magnitude" if of_object else "difference magnitude", automargin=True
     )
-    figure.update_xaxes(title_text=titles[time_axis], tickformat="" if time_axis == "UTC" else "~f")
+    figure.update_xaxes(title_text=titles[time_axis], automargin=True, tickformat="" if time_axis == "UTC" else "~f")
     return figure
 
 

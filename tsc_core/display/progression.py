@@ -60,6 +60,7 @@ def progression(
     figure.update_yaxes(title_text="probability", range=[-0.03, 1.03], automargin=True)
     figure.update_xaxes(
         title_text="detections used",
+        automargin=True,
         tickvals=ticks,
         ticktext=[f"{step.n}<br>{plain_plotly(step.model, 24).replace('_', '<br>_')}" for step in steps],
         tickangle=0,

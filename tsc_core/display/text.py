@@ -89,6 +89,9 @@ def percent(probability: float) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """Two probabilities as a span of per cent, e.g. "94 to 99 %"; one of them where they read the same."""
+    """Two probabilities as a span of per cent, "94–99 %" or "97 to >99 %"; one of them where they read the same."""
     first, last = percent(low), percent(high)
-    return first if first == last else f"{first.removesuffix(' %')} to {last}"
+    if first == last:
+        return first
+    between = " to " if "<" in first + last or ">" in first + last else "–"
+    return f"{first.removesuffix(' %')}{between}{last}"
