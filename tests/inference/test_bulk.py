@@ -13,6 +13,7 @@ from tsc_core.inference import bulk
 from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
+from tsc_core.sources.memory import MemorySource
 from tsc_core.sources.packets import PacketSource
 
 
@@ -59,6 +60,20 @@ def test_the_report(source, predictor):
     }
     assert report["origin"] == "simulated"
     assert report["window"] == "first"
+
+
+def test_every_row_names_the_bundle_that_served_it(source):
+    seen = [source.fetch(oid) for oid in ("SIM1bulk", "SIM2bulk", "SIM3bulk")]
+    blind = replace(seen[0], alerts=tuple(replace(a, stamps=None, missing="history") for a in seen[0].alerts))
+    predictor = Predictor([bundle("stamp", 1), bundle("unified", 5)])
+    found = bulk.evaluate(predictor, MemorySource("made", [blind, *seen[1:]]), LABELS)
+    assert dict(zip((oid for oid, _, _ in found.rows[1]), found.models[1], strict=True)) == {
+        "SIM1bulk": "unified",
+        "SIM2bulk": "stamp",
+        "SIM3bulk": "stamp",
+    }
+    part = found.report()["n"]["1"]
+    assert (part["model"], part["models"]) == ("stamp", {"stamp": 2, "unified": 1})
 
 
 def test_groups_change_nothing(source, predictor, monkeypatch):

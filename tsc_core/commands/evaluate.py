@@ -85,9 +85,9 @@ def write_objects(path: Path, found: object) -> None:
         writer = csv.DictWriter(file, ["oid", "n", "model", "label", *names])
         writer.writeheader()
         for n, rows in sorted(found.rows.items()):
-            for oid, label, probabilities in rows:
+            for (oid, label, probabilities), model in zip(rows, found.models[n], strict=True):
                 values = dict(zip(found.classes[n], (f"{p:.6f}" for p in probabilities), strict=True))
-                writer.writerow({"oid": oid, "n": n, "model": found.models[n], "label": label, **values})
+                writer.writerow({"oid": oid, "n": n, "model": model, "label": label, **values})
 
 
 def as_text(report: dict) -> str:
@@ -101,6 +101,6 @@ def as_text(report: dict) -> str:
         lines.append(
             f"n = {n}: balanced accuracy {found['balanced_accuracy']:.3f} [{low:.3f}-{high:.3f}]  "
             f"accuracy {found['accuracy']:.3f}  ECE {found['ece']:.3f}  {found['objects']} objects  "
-            f"recall {recall}  [{found['model']}]"
+            f"recall {recall}  [{', '.join(found['models'])}]"
         )
     return "\n".join([*lines, *(f"skipped {count}: {reason}" for reason, count in report["skipped"].items())])

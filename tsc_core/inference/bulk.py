@@ -33,6 +33,8 @@ class Evaluation:
         The same objects with what the bundle says of its doubt, where it says something.
     classes : dict of int to tuple of str
         Order of the probabilities for each n.
+    models : dict of int to list of str
+        The bundle that served each of the rows.
     skipped : Counter of str
         Objects left out, by reason.
     """
@@ -41,7 +43,7 @@ class Evaluation:
     rows: dict[int, list[tuple[str, str, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
     doubts: dict[int, list[tuple[str, Step]]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    models: dict[int, str] = field(default_factory=dict)
+    models: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     skipped: Counter = field(default_factory=Counter)
 
     def report(self) -> dict:
@@ -50,9 +52,14 @@ class Evaluation:
         return {
             "window": self.window,
             "origin": " and ".join(sorted(origins)) or None,
-            "n": {str(n): {"model": self.models[n], **self._summary(n)} for n in sorted(self.rows)},
+            "n": {str(n): {**self._served(n), **self._summary(n)} for n in sorted(self.rows)},
             "skipped": dict(self.skipped.most_common()),
         }
+
+    def _served(self, n: int) -> dict:
+        """The bundle that served most objects, and how many each served."""
+        counts = Counter(self.models[n]).most_common()
+        return {"model": counts[0][0], "models": dict(counts)}
 
     def _summary(self, n: int) -> dict:
         classes, rows = self.classes[n], self.rows[n]
@@ -127,8 +134,10 @@ def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[
     """Note each step; a label that the step's model does not know is left out and counted."""
     for scored in scores:
         classes = scored.bundle.classes_after(scored.n)
-        found.classes[scored.n], found.models[scored.n] = classes, scored.bundle.name
-        if label in classes:
+        if found.classes.setdefault(scored.n, classes) != classes:
+            found.skipped[f"n={scored.n}: {scored.bundle.name} has other classes than the first bundle"] += 1
+        elif label in classes:
+            found.models[scored.n].append(scored.bundle.name)
             found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
             step = as_step(scored, label=label)
             if step.conformal is not None:
