@@ -66,7 +66,7 @@ def test_every_row_names_the_bundle_that_served_it(source):
     seen = [source.fetch(oid) for oid in ("SIM1bulk", "SIM2bulk", "SIM3bulk")]
     blind = replace(seen[0], alerts=tuple(replace(a, stamps=None, missing="history") for a in seen[0].alerts))
     predictor = Predictor([bundle("stamp", 1), bundle("unified", 5)])
-    found = bulk.evaluate(predictor, MemorySource("made", [blind, *seen[1:]]), LABELS)
+    found = bulk.evaluate(predictor, MemorySource("made", [blind, *seen[1:]]), LABELS, "last")
     assert dict(zip((oid for oid, _, _ in found.rows[1]), found.models[1], strict=True)) == {
         "SIM1bulk": "unified",
         "SIM2bulk": "stamp",
