@@ -69,11 +69,11 @@ def test_every_row_names_the_bundle_that_served_it(source):
     found = bulk.evaluate(predictor, MemorySource("made", [blind, *seen[1:]]), LABELS, "last")
     assert dict(zip((oid for oid, _, _ in found.rows[1]), found.models[1], strict=True)) == {
         "SIM1bulk": "unified_5",
-        "SIM2bulk": "stamp_1",
-        "SIM3bulk": "stamp_1",
+        "SIM2bulk": "stamp",
+        "SIM3bulk": "stamp",
     }
     part = found.report()["n"]["1"]
-    assert (part["model"], part["models"]) == ("stamp_1", {"stamp_1": 2, "unified_5": 1})
+    assert (part["model"], part["models"]) == ("stamp", {"stamp": 2, "unified_5": 1})
 
 
 def test_groups_change_nothing(source, predictor, monkeypatch):
