@@ -23,6 +23,7 @@ from tsc_core.data.simulate.cadence import Site
 from tsc_core.data.simulate.population import MadeObject, Recipe, simulate_each
 from tsc_core.data.simulate.sky import star_density
 from tsc_core.data.simulate.stamp_statistics import STATISTICS, statistics
+from tsc_core.data.simulate.two_sample import METADATA_GROUPS, STAMP_GROUPS, by_group, distances, told_apart
 from tsc_core.features import EXTRAS, PAPER, ecliptic, read
 from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import CLASSES
@@ -39,7 +40,6 @@ FAINT_GALAXIES = 4.8  # of them per square arcmin
 FEATURES = PAPER + EXTRAS
 NAMES = tuple(feature.name for feature in FEATURES)
 JITTER = 0.3  # deg: places are moved, so that the test is not about single positions
-FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +177,10 @@ def compare(
     -------
     report : dict
         `auc_metadata` (the paper's 23), `auc_metadata_extra` (all features), `auc_stamps`: cross-validated areas
-        under the curve of gradient boosting, 0.5 where real and made cannot be told apart; `ks` by feature;
-        `classes`: the same distances by class where labels exist; `stamps`: quantiles of each stamp statistic.
+        under the curve of gradient boosting, 0.5 where real and made cannot be told apart; `groups` and
+        `groups_stamps`: the same on some of the features alone; `ks` by feature; `classes`: these distances by class
+        where labels exist, to all made alerts of the class and to those of the same exposures; `stamps`: quantiles of
+        each stamp statistic.
     """
     rng = np.random.default_rng([seed, 4])
     alerts, skipped = real_alerts(source)
@@ -189,11 +191,7 @@ def compare(
         made_alerts.append(found)
         progress(1)
     made = sample(made_alerts)
-    report = {
-        "auc_metadata": told_apart(real.metadata[:, : len(PAPER)], made.metadata[:, : len(PAPER)], seed),
-        "auc_metadata_extra": told_apart(real.metadata, made.metadata, seed),
-        "auc_stamps": told_apart(real.stamps, made.stamps, seed),
-        "ks": _distances(real.metadata, made.metadata, NAMES),
+    report = _told(real, made, seed) | {
         "classes": _by_class(real, made, labels, alerts),
         "stamps": _quantiles(real.stamps, made.stamps),
         "objects": {"real": len(real), "made": len(made), "made_by_class": dict(sorted(Counter(made.labels).items()))},
@@ -204,35 +202,16 @@ def compare(
     return report, real, made
 
 
-def told_apart(real: np.ndarray, made: np.ndarray, seed: int = 0) -> float:
-    """Cross-validated AUC of gradient boosting between two samples (N, F), NaN for missing.
-
-    Row i of both belong to the same exposure and stay in the same fold: a twin in the training set, close in place and
-    of the other kind, would else pull the area below its true value.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-
-    table = np.concatenate([real, made]).astype(np.float64)
-    table[~np.isfinite(table)] = np.nan
-    truth = np.repeat([0, 1], [len(real), len(made)])
-    model = HistGradientBoostingClassifier(max_iter=120, learning_rate=0.08, max_leaf_nodes=15, random_state=seed)
-    pairs = np.concatenate([np.arange(len(real)), np.arange(len(made))])
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    scores = cross_val_predict(model, table, truth, cv=folds, groups=pairs, method="predict_proba")[:, 1]
-    return round(float(roc_auc_score(truth, scores)), 4)
-
-
-def _distances(real: np.ndarray, made: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:
-    """Kolmogorov-Smirnov distance of each column, None where one side has no values."""
-    from scipy.stats import ks_2samp
-
-    found = {}
-    for place, name in enumerate(names):
-        a, b = (column[np.isfinite(column)] for column in (real[:, place], made[:, place]))
-        found[name] = round(float(ks_2samp(a, b).statistic), 4) if len(a) and len(b) else None
-    return found
+def _told(real: Sample, made: Sample, seed: int) -> dict[str, object]:
+    """Areas under the curve, on all features and by group, and distances of single features."""
+    return {
+        "auc_metadata": told_apart(real.metadata[:, : len(PAPER)], made.metadata[:, : len(PAPER)], seed),
+        "auc_metadata_extra": told_apart(real.metadata, made.metadata, seed),
+        "auc_stamps": told_apart(real.stamps, made.stamps, seed),
+        "groups": by_group(real.metadata, made.metadata, NAMES, METADATA_GROUPS, seed),
+        "groups_stamps": by_group(real.stamps, made.stamps, STATISTICS, STAMP_GROUPS, seed),
+        "ks": distances(real.metadata, made.metadata, NAMES),
+    }
 
 
 def _by_class(
@@ -245,8 +224,9 @@ def _by_class(
         name: {
             "real": int((true == name).sum()),
             "made": int((drawn == name).sum()),
-            "ks": _distances(real.metadata[true == name], made.metadata[drawn == name], NAMES),
-            "ks_stamps": _distances(real.stamps[true == name], made.stamps[drawn == name], STATISTICS),
+            "ks": distances(real.metadata[true == name], made.metadata[drawn == name], NAMES),
+            "ks_same_exposures": distances(real.metadata[true == name], made.metadata[true == name], NAMES),
+            "ks_stamps": distances(real.stamps[true == name], made.stamps[drawn == name], STATISTICS),
         }
         for name in CLASSES
         if (true == name).sum() >= 5
@@ -255,10 +235,10 @@ def _by_class(
 
 def _quantiles(real: np.ndarray, made: np.ndarray) -> dict[str, dict[str, object]]:
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
-    distances = _distances(real, made, STATISTICS)
+    apart = distances(real, made, STATISTICS)
     return {
         name: {
-            "ks": distances[name],
+            "ks": apart[name],
             "real": [round(float(q), 4) for q in np.nanquantile(real[:, place], levels)],
             "made": [round(float(q), 4) for q in np.nanquantile(made[:, place], levels)],
         }
