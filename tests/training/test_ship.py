@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tsc_core.bundle import load_bundle, save_bundle
 from tsc_core.config import (
@@ -26,8 +27,9 @@ from tsc_core.training.ship.cards import measure, write_card, write_metrics
 from tsc_core.training.ship.drift import MAY_2020, by_period, period
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
-from tsc_core.training.ship.members import encode_all, train_bundle
+from tsc_core.training.ship.members import Trainer, encode_all, train_bundle
 from tsc_core.training.ship.readme import BEGIN, END, filled, results
+from tsc_core.training.ship.real_ablations import run_variant, variants
 
 ENCODER = EncoderConfig(rotations=1, jitter_turns=0.05, padding=0, kernel=3, width=4, codes=8)
 PREPROCESS = PreprocessConfig(crop=15, dynamic=("magpsf", "isdiffpos"), static=("sgscore1", "abs_gal_lat"))
@@ -129,6 +131,34 @@ def test_each_period_is_scored_by_members_that_saw_the_other_alone(made_bundle, 
     found = by_period(halves_bundle, halves)
     labelled = [k for k in material.real if k.label in TEMPORAL_CLASSES]
     assert 0 < sum(entry["objects"] for entry in found.values()) <= len(labelled)
+
+
+def test_inputs_taken_away_on_real_objects(made_bundle, material):
+    alerts = (alert for sequence in material.sequences for alert in sequence.alerts)
+    codes = encode_all(alerts, made_bundle.model.coder.encoder, PREPROCESS)
+    tested = set()
+    for variant in variants(made_bundle.config):
+        (cell, rows), (again, _) = run_variant(variant, made_bundle, codes, material, 2)
+        assert (cell["seed"], again["seed"]) == (0, 1)
+        assert cell["key"].startswith(variant.key)
+        assert cell["test"]["objects"] == len(rows) == np.sum(cell["test"]["confusion"])
+        tested.add(tuple(row["oid"] for row in rows))
+        assert all(sum(float(row[name]) for name in TEMPORAL_CLASSES) == pytest.approx(1, abs=2e-4) for row in rows)
+    assert len(tested) == 1  # the same objects for all
+    assert set(tested.pop()) <= {known.sequence.oid for known in material.real}
+
+
+def test_a_trainer_may_learn_from_simulated_objects_alone(made_bundle, material):
+    alerts = (alert for sequence in material.sequences for alert in sequence.alerts)
+    encoder = made_bundle.model.coder.encoder
+    codes = encode_all(alerts, encoder, PREPROCESS)
+    known = (*material.simulated, *material.real)
+    trainer = Trainer.prepare(made_bundle.config, made_bundle.preprocessor, encoder, codes, known)
+    real = {row for item, rows in zip(trainer.known, trainer.rows, strict=True) if item.is_real for row in rows}
+    assert real
+    marked = replace(trainer, tensors={**trainer.tensors, "row": torch.arange(len(trainer.tensors["labels"]))})
+    assert real & set(marked.sets(())[0].tensors["row"].tolist())
+    assert not real & set(replace(marked, learns_real=False).sets(())[0].tensors["row"].tolist())
 
 
 def test_a_card_says_how_far_real_objects_are_from_the_aims():

@@ -95,14 +95,14 @@ def real(archive: Path, labels: Path) -> tuple[tuple[Known, ...], tuple[AlertSeq
     return tuple(known), tuple(unlabelled)
 
 
-def deal_folds(known: Sequence[Known], folds: int = FOLDS) -> dict[str, int]:
-    """A fold for each object, even within each class, in an order that only the ids decide."""
+def deal_folds(known: Sequence[Known], folds: int = FOLDS, deal: str = "") -> dict[str, int]:
+    """A fold for each object, even within each class, in an order that only the ids (and the `deal`) decide."""
     by_label = defaultdict(list)
     for item in known:
         by_label[item.label].append(item.sequence.oid)
     dealt = {}
     for label in CLASSES:
-        ordered = sorted(by_label[label], key=lambda oid: hashlib.sha256(oid.encode()).hexdigest())
+        ordered = sorted(by_label[label], key=lambda oid: hashlib.sha256(f"{deal}{oid}".encode()).hexdigest())
         dealt |= {oid: place % folds for place, oid in enumerate(ordered)}
     return dealt
 

@@ -65,6 +65,8 @@ class Trainer:
         Places of each object's windows in `tensors`, the newest window first; some are named more than once.
     tensors : dict of str to Tensor
         Every distinct window, as in `CodedExamples`.
+    learns_real : bool
+        Whether members learn from real objects too.
     """
 
     config: RunConfig
@@ -72,6 +74,7 @@ class Trainer:
     known: tuple[Known, ...]
     rows: tuple[list[int], ...]
     tensors: dict[str, Tensor]
+    learns_real: bool = True
 
     @classmethod
     def prepare(
@@ -106,18 +109,26 @@ class Trainer:
         It trains for a fixed number of steps: the one validation, on simulated objects it trains on, chooses nothing.
         """
         config = replace(self.config, training=replace(self.config.training, seed=seed))
-        trained = [i for i, item in enumerate(self.known) if not (item.is_real and item.sequence.oid in unseen)]
-        made = [i for i in trained if not self.known[i].is_real]
-        shown = [self.rows[i][0] for i in made or trained if self.rows[i]]
+        training, validation = self.sets(unseen)
         torch.manual_seed(seed)
         network = build_model(config.model, config.preprocess)
         if self.encoder is not None:
             network.coder.encoder.load_state_dict(self.encoder.state_dict())
             network.coder.encoder.requires_grad_(False)
-        training = CodedExamples(self.tensors, jitter=True).take(self._balanced(trained))
-        validation = CodedExamples(self.tensors, jitter=False).take(shown)
         with tempfile.TemporaryDirectory() as folder:
             return train(config, training, validation, Path(folder), network, progress=False).network
+
+    def sets(self, unseen: Collection[str]) -> tuple[CodedExamples, CodedExamples]:
+        """What a member trains on, and the newest window of each simulated object (or of all, if there are none)."""
+        trained = [
+            i
+            for i, item in enumerate(self.known)
+            if not item.is_real or (self.learns_real and item.sequence.oid not in unseen)
+        ]
+        made = [i for i in trained if not self.known[i].is_real]
+        shown = [self.rows[i][0] for i in made or trained if self.rows[i]]
+        training = CodedExamples(self.tensors, jitter=True).take(self._balanced(trained))
+        return training, CodedExamples(self.tensors, jitter=False).take(shown)
 
     def _balanced(self, trained: Sequence[int]) -> list[int]:
         """Rows of all windows, real ones repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
