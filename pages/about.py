@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -10,6 +11,7 @@ from tsc_core.display.frame import framed
 from tsc_core.evaluation.palette import CLASS_STYLES
 
 PACKAGES = ("torch", "numpy", "astropy", "alerce", "fastavro", "streamlit", "plotly")
+SWATCH = 40  # pixels
 NUMBERS = """
 **Probabilities.** After each detection a model gives one probability per class; they sum to 1. After one detection
 there are five classes (AGN, SN, VS, asteroid, bogus), from two on three (AGN, SN, VS). They are calibrated on
@@ -20,13 +22,20 @@ know: a tidal disruption or a nova must be given to one of these.
 hours after the one used before. Of those the first five count (window *first*). The window *last* takes the five most
 recent epochs; earlier detections known only from a packet's history have no stamps, and are used without.
 
-**Bars.** A bundle averages a few models. The bars reach from the lowest to the highest of them: how far training
-alone moves the answer. They are not a confidence interval.
+**Members.** A bundle averages a few models. Bars and spans reach from the lowest to the highest of them: how far
+training alone moves the answer. They are not a confidence interval.
+
+**Not ruled out.** The conformal set holds the true class for 90 % of each class's real objects. More than one class in
+it, none, or an object unlike the training data: the models abstain.
+
+**Natural rates.** The models are trained with equal classes; supernovae are 1.7 % of real AGN, SN and VS. The explorer
+gives each probability at both. Precision on a test set with equal classes is not the precision that a night of alerts
+gives; the page of confusion matrices shows the latter.
+
+**Why.** Parts of the stamps are hidden in turn, metadata set to their mean in turn: what changes the answer mattered.
+Fields that say the same hide one another.
 
 **Bogus twice.** An object called bogus on its first and on its second alert is discarded as bogus.
-
-**Natural rates.** Supernovae are 1.7 % of real objects. Precision on a test set with equal classes is not the
-precision that a night of alerts gives; the page of confusion matrices shows both.
 """
 SOURCES = """
 - **Alerts**: the public alert stream of the Zwicky Transient Facility (Bellm et al. 2019; Masci et al. 2019).
@@ -55,6 +64,11 @@ def installed(package: str) -> str:
         return "not installed"
 
 
+def swatch(colour: str) -> np.ndarray:
+    """A square of a hex colour, (H, W, 3) uint8."""
+    return np.full((SWATCH, SWATCH, 3), [int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
+
+
 framed(st, __file__)
 st.title("About", anchor=False)
 st.markdown(
@@ -67,7 +81,9 @@ with numbers:
     st.markdown("**Colours** are the same on every page, each with a marker of its own.")
     with st.container(horizontal=True):
         for name, style in CLASS_STYLES.items():
-            st.color_picker(name, style.colour, disabled=True, key=f"colour {name}")
+            with st.container(width="content", gap="xxsmall", horizontal_alignment="center"):
+                st.image(swatch(style.colour), width=SWATCH, alt=f"the colour of {name}")
+                st.caption(name)
 with data:
     st.markdown(SOURCES)
     st.markdown(CITATIONS)

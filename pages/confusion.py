@@ -257,7 +257,10 @@ if problems:
         for problem in problems:
             st.text(problem)
 if not results:
-    st.info("No results here yet. Classify the demo archive (left), or write some: `tsc evaluate --out report.json`.")
+    st.info(
+        "No results here yet. Classify the demo archive (left), or write some: `tsc evaluate --source night.tar.gz "
+        "--labels labels.csv --out report.json --objects report.csv`."
+    )
     st.stop()
 
 origins = [origin for origin in ORIGINS if any(result.origin == origin for result in results)]

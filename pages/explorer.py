@@ -28,7 +28,7 @@ from tsc_core.display.text import plain_markdown
 from tsc_core.preprocessing.quality import WINDOWS, select_alerts
 from tsc_core.sources import Source, SourceError
 from tsc_core.sources.packets import PacketSource
-from tsc_core.survey import check_oid
+from tsc_core.survey import ZTF, check_oid
 
 MOST_LISTED, MOST_VIEWED, HOLD_S = 5000, 12, 0.8
 SPECS = ("demo", LIVE, "upload")
@@ -112,7 +112,12 @@ def read_object(slot: st.delta_generator.DeltaGenerator, source: Source, oid: st
     except (ValueError, SourceError) as error:
         with slot.container():
             st.error(plain_markdown(error), icon=":material/search_off:")
-            st.button("Try again", icon=":material/refresh:")
+            with st.container(horizontal=True):
+                st.button("Try again", icon=":material/refresh:")
+                if source.name != LIVE and ZTF.oid_pattern.fullmatch(oid):
+                    st.button("Look for it at ALeRCE", icon=":material/public:", on_click=revisit, args=[LIVE, oid])
+            if source.name == LIVE:
+                st.caption("Without internet, `tsc serve-archive night.tar.gz` stands in for ALeRCE.")
         st.stop()
 
 

@@ -9,6 +9,7 @@ from tsc_core.evaluation.figures import curves_figure, parameter_figure
 from tsc_core.evaluation.runs import (
     PROJECT,
     RUNS,
+    Experiment,
     Run,
     Unreadable,
     columns_of,
@@ -21,7 +22,7 @@ from tsc_core.evaluation.runs import (
     smoothed,
 )
 
-MOST_CURVES = 16
+MOST_CURVES, ALL = 16, "all"
 FAVOURITES = ("test.accuracy", "test.balanced_accuracy", "val_accuracy", "val_loss")
 
 
@@ -37,6 +38,28 @@ def run_table(runs: list[Run], only_differences: bool) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def about(experiment: Experiment) -> str:
+    """What is to be known of an experiment's numbers, in a line."""
+    notes = dict(experiment.notes)
+    words = [f"{notes.pop('origin', 'unknown')} objects"]
+    words += ["quick form: small sets, few seeds"] if notes.pop("quick", False) else []
+    words += ["one encoder for all cells, frozen"] if notes.pop("frozen_encoder", False) else []
+    return "; ".join([*words, *(f"{key}: {value}" for key, value in notes.items() if key not in ("name", "title"))])
+
+
+def with_curves(runs: list[Run], most: int) -> list[Run]:
+    """The first few runs that have a table of metrics."""
+    found = []
+    for run in runs:
+        try:
+            found += [run] if read_curve(run)["step"] else []
+        except Unreadable:
+            continue  # told where it is chosen
+        if len(found) == most:
+            break
+    return found
+
+
 def draw_curves(runs: list[Run]) -> None:
     """The chosen runs' metrics against step, smoothed."""
     curves = {}
@@ -45,9 +68,12 @@ def draw_curves(runs: list[Run]) -> None:
             curves[run.name] = read_curve(run)
         except Unreadable as error:
             st.caption(f":material/warning: {plain_markdown(error)}")
+    for run in [run for run in runs[:MOST_CURVES] if run.name in curves and not curves[run.name]["step"]]:
+        st.caption(f":material/info: {plain_markdown(run.name)} has no steps to draw (boosting has none).")
+        del curves[run.name]
     names = [name for name in columns_of(curves.values()) if name not in ("step", "best", "seconds")]
     if not names:
-        st.info("None of the chosen runs has a table of metrics yet.")
+        st.info("None of the chosen runs has a table of metrics.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         metric = st.selectbox("Metric", names, index=names.index("val_loss") if "val_loss" in names else 0, width=240)
@@ -70,18 +96,19 @@ def draw_curves(runs: list[Run]) -> None:
 def compare(runs: list[Run], metric: str) -> None:
     """Seeds gathered to mean and spread, and the metric against one hyper-parameter."""
     groups = over_seeds(runs, metric)
+    number = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(
         pd.DataFrame(
-            [{"configuration": g.label, "runs": len(g.runs), "mean": g.mean, "std": g.std} for g in groups]
+            [{"mean": g.mean, "std": g.std, "runs": len(g.runs), "configuration": g.label} for g in groups]
         ),
-        hide_index=True,
+        hide_index=True, column_config={"mean": number, "std": number},
     )  # fmt: skip
     finished = [run for run in runs if metric in metrics_of(run)]
     keys = [key for key in differing(finished) if key != "name"]
     if not keys:
         st.caption("All these runs have the same configuration: nothing to draw the metric against.")
         return
-    axis = st.selectbox("Hyper-parameter", keys)
+    axis = st.selectbox("Hyper-parameter", sorted(keys, key=lambda key: not key.startswith("model.")))
     held = [run for run in finished if axis in run.config]
     values, scores = [run.config[axis] for run in held], [metrics_of(run)[metric] for run in held]
     st.plotly_chart(parameter_figure(values, scores, [run.name for run in held], axis, metric), key="parameter")
@@ -103,6 +130,15 @@ if not runs and not experiments:
     st.stop()
 
 broken = [run for run in runs if run.broken]
+usable = [run for run in runs if not run.broken]
+groups = list(dict.fromkeys(run.experiment for run in usable))
+if len(groups) > 1:
+    with st.sidebar:
+        group = st.selectbox(
+            "Runs of", [*groups, ALL], key="group", bind="query-params",
+            help="Runs of different experiments have different test sets: compare within one.",
+        )  # fmt: skip
+    usable = [run for run in usable if group in (ALL, run.experiment)]
 with st.container(horizontal=True):
     st.metric("Runs", len(runs), width="content", border=True)
     st.metric("Finished", sum(bool(run.result) and not run.broken for run in runs), width="content", border=True)
@@ -118,17 +154,16 @@ with tables_tab:
         if experiment.problem:
             st.warning(plain_markdown(experiment.problem))
         else:
-            st.dataframe(pd.DataFrame(list(experiment.rows)), hide_index=True)
-            for key, value in experiment.notes.items():
-                if key not in ("name", "title"):
-                    st.caption(f"{plain_markdown(key)}: {plain_markdown(value)}")
-usable = [run for run in runs if not run.broken]
+            table = pd.DataFrame(list(experiment.rows))
+            shares = {name: st.column_config.NumberColumn(format="%.2f") for name in table if "(%)" in str(name)}
+            st.dataframe(table, hide_index=True, column_config=shares)
+            st.caption(plain_markdown(about(experiment)))
 with runs_tab:
     if usable:
         only = st.toggle("Only what differs in the configuration", value=True)
         table = run_table(usable, only)
         picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
-        chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or usable[:2]
+        chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or with_curves(usable, 2) or usable[:2]
         names = ", ".join(run.name for run in chosen[:MOST_CURVES])
         st.caption(f"Curves of {plain_markdown(names)}. Choose rows at their left edge to compare others.")
         draw_curves(chosen)
