@@ -26,6 +26,7 @@ lint: $(VENV)/.dev
 checkpoints: $(VENV)/.dev
 	$(BIN)/python -m tsc_core.training.ship --out checkpoints $(if $(REAL),--real $(REAL) --labels $(LABELS))
 	$(if $(REAL),$(BIN)/python -m tsc_core.training.ship.drift --real $(REAL) --labels $(LABELS))
+	$(if $(REAL),$(BIN)/python -m tsc_core.training.ship.real_ablations --real $(REAL) --labels $(LABELS))
 	$(BIN)/python -m tsc_core.training.ship.readme
 
 picture: $(VENV)/.dev

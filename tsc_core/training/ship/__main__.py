@@ -21,6 +21,7 @@ from tsc_core.training.ship.members import Codes, encode_all, train_bundle
 
 CONFIGS = CHECKPOINTS.parent / "configs" / "ship"
 TRAIN_SEED, TEST_SEED = 11, 12  # simulated objects of two seeds share nothing
+TEST_PACKETS = 12  # of an object: most then have five usable detections
 LIMITS = (
     "Labels of real objects are few, above all SN and AGN: read the intervals.",
     "Most real objects have one packet; earlier detections enter without stamps.",
@@ -67,7 +68,7 @@ def fit_preprocessor(config: RunConfig, material: Material) -> Preprocessor:
 
 def test_sets(args: argparse.Namespace, material: Material) -> Sets:
     """Simulated objects of another seed, and the real labelled ones, each by its own title."""
-    made = simulated(args.test_objects, TEST_SEED, args.processes)
+    made = simulated(args.test_objects, TEST_SEED, args.processes, TEST_PACKETS)
     sets = {
         "Simulated test objects, window first": (
             MemorySource("simulated", (k.sequence for k in made)),

@@ -12,10 +12,10 @@ from tsc_core.alerts import Alert, AlertSequence
 from tsc_core.config import ModelConfig
 from tsc_core.data.labels import read_labels
 from tsc_core.data.simulate.archive import made_sequence
-from tsc_core.data.simulate.population import MadeObject, simulate_each
+from tsc_core.data.simulate.population import MadeObject, Recipe, simulate_each
 from tsc_core.preprocessing import select_alerts, window_of
 from tsc_core.sources.packets import PacketSource
-from tsc_core.survey import CLASSES
+from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
 FOLDS = 8
 BOGUS_BELOW = 0.1  # drb of a real alert that stands for bogus where nobody labelled any
@@ -69,11 +69,10 @@ class Material:
         yield from self.unlabelled
 
 
-def simulated(count: int, seed: int, processes: int = 1) -> tuple[Known, ...]:
-    """Made objects of the five classes in equal numbers, with their AllWISE matches."""
-    return tuple(
-        Known(sequence, sequence.label, "simulated") for sequence in simulate_each(_made, count, seed, None, processes)
-    )
+def simulated(count: int, seed: int, processes: int = 1, packets: int = MAX_DETECTIONS) -> tuple[Known, ...]:
+    """Made objects of the five classes in equal numbers, of `packets` at most, with their AllWISE matches."""
+    made = simulate_each(_made, count, seed, Recipe(CLASSES, packets), processes)
+    return tuple(Known(sequence, sequence.label, "simulated") for sequence in made)
 
 
 def _made(made: MadeObject) -> AlertSequence:
