@@ -1,5 +1,6 @@
 """Made objects: repeatable, in the real packet format, and physical."""
 
+import errno
 import gzip
 import io
 import math
@@ -10,6 +11,7 @@ import fastavro
 import numpy as np
 import pytest
 
+from tsc_core.cli import FAILED, main
 from tsc_core.data.simulate import avro, cadence, demo, lightcurves
 from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
@@ -191,3 +193,15 @@ def test_demo_has_its_awkward_cases():
     times = [packet.candidate["jd"] for packet in by_damage["pair"].packets]
     assert min(np.diff(times)) < 6 / 24
     assert {len(one.packets) for one in made.values()} >= {1, 2, 3, 4, 5, 6, 7, 8}
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_archive(tmp_path, monkeypatch, capsys):
+    def full(path, files, level):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(avro, "write_tar", full)
+    out = tmp_path / "night.tar.gz"
+    assert main(["simulate", "--objects", "1", "--procs", "1", "--out", str(out)]) == FAILED
+    assert f"{out}: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
             return _compare(args)
         count = _demo(args) if args.demo else _objects(args)
     except (OSError, DatasetError) as error:
-        print(f"tsc simulate: {error}", file=sys.stderr)
+        nameless = isinstance(error, OSError) and error.filename is None  # such as a full disk
+        print(f"tsc simulate: {f'{args.out}: {error.strerror or error}' if nameless else error}", file=sys.stderr)
         return FAILED
     print(f"{count} objects in {args.out}")
     return DONE
