@@ -1,12 +1,13 @@
 """What people do in the app, in a real browser."""
 
 import csv
+import json
 import re
 
 import pytest
 
 from tests.app.conftest import PATIENCE, served, settled
-from tests.app.made_runs import make_experiment, make_folder
+from tests.app.made_runs import CLASSES, make_experiment, make_folder
 from tests.packet_maker import make_object, write_archive
 from tsc_core.sources.demo import ARCHIVE
 from tsc_core.sources.loopback import Fault, Faults, LoopbackServer
@@ -70,6 +71,20 @@ def test_a_click_on_the_light_curve_selects_the_detection(app, page):
     page.wait_for_timeout(300)
     page.mouse.click(points[0], points[1])
     page.wait_for_function(f"new URL(location).searchParams.get('det') === '{points[2]}'")
+
+
+def test_a_step_is_chosen_and_explained(app, page):
+    page.goto(f"{app}/?oid=DEMO02&n=2")
+    page.get_by_text("after 2 detections").wait_for()
+    page.get_by_role("tab", name="Why").click()
+    page.get_by_role("button", name=re.compile(r"Explain \w+ after 2 detections")).click()
+    page.get_by_text(re.compile("speaks for")).wait_for()
+    assert page.get_by_role("img", name=re.compile("what each part of its stamps says")).count() == 2
+    assert "tab=Why" in page.url
+    settled(page)
+    page.get_by_role("radio", name="1", exact=True).click()
+    page.get_by_role("button", name=re.compile(r"Explain \w+ after 1 detection$")).wait_for()  # nothing of n = 2 stays
+    page.get_by_text("after 1 detection", exact=True).wait_for()
 
 
 def test_uploaded_packets_are_classified(app, page, tmp_path):
@@ -145,6 +160,24 @@ def test_a_failing_service_says_so_and_can_be_asked_again(live, page):
     server.misbehave(Faults())
     page.get_by_role("button", name="Ask again").click()
     page.get_by_text("Dashed lines").wait_for()
+
+
+def test_alerces_classifiers_stand_beside_ours_on_the_same_objects(live, page, tmp_path):
+    address, server = live
+    server.misbehave(Faults())
+    rows = "\n".join(f"ZTF18aaaaaa{letter},2,{name},0.6,0.3,0.1" for letter, name in zip("abc", CLASSES, strict=True))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/report.csv").write_text(f"oid,n,label,{','.join(CLASSES)}\n{REAL_FORM},2,SN,0.1,0.8,0.1\n{rows}")
+    block = {"classes": CLASSES, "confusion": [[1, 0, 0], [1, 1, 0], [1, 0, 0]]}
+    (tmp_path / "mine/report.json").write_text(json.dumps({"origin": "real", "n": {"2": block}}))
+    page.goto(f"{address}/confusion?folder={tmp_path}/mine&part=Beside+ALeRCE")
+    page.get_by_role("button", name="Ask ALeRCE about these 4 objects").click()
+    page.get_by_text("ALeRCE answered for 1 objects, not for 3").wait_for()
+    page.get_by_role("radio", name="lc_classifier").wait_for()
+    assert page.get_by_test_id("stVegaLiteChart").count() == 3
+    with page.expect_download() as download:
+        page.get_by_role("button", name="ALeRCE's probabilities (CSV)").click()
+    assert download.value.path().read_text().startswith("oid,classifier,class_name,probability")
 
 
 def test_a_list_of_fifty_ids_is_classified_and_exported(app, page, tmp_path):

@@ -77,7 +77,7 @@ def confusion_chart(
         tooltip=["true:N", "predicted:N", "count:Q", alt.Tooltip("share:Q", format=".3f")],
     )
     scale = alt.Scale(domain=[0, 1], scheme="blues")
-    cells = base.mark_rect(cursor="pointer").encode(
+    cells = base.mark_rect(cursor="pointer", invalid="show").encode(
         color=alt.condition(
             "isValid(datum.share)", alt.Color("share:Q", scale=scale, legend=None), alt.value(NO_OBJECTS)
         ),
@@ -111,7 +111,7 @@ def difference_chart(
         tooltip=["true:N", "predicted:N", "points:Q"],
     )
     scale = alt.Scale(domain=[-100, 0, 100], range=["#D55E00", "#F4F4F4", "#0072B2"])
-    cells = base.mark_rect(stroke="#8C8C8C", strokeWidth=0.5).encode(
+    cells = base.mark_rect(stroke="#8C8C8C", strokeWidth=0.5, invalid="show").encode(
         color=alt.condition(
             "isValid(datum.points)", alt.Color("points:Q", scale=scale, legend=None), alt.value(NO_OBJECTS)
         )
