@@ -13,6 +13,7 @@ from PIL import Image
 from tsc_core.alerts import Alert
 from tsc_core.display.stamps import GAP, SCALE, Stretch, pixel_limits, stretched
 from tsc_core.display.text import plain_plotly
+from tsc_core.features import FEATURES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -87,11 +88,19 @@ def feature_bars(found: Explanation, most: int = MOST_FEATURES) -> go.Figure:
             orientation="h",
             marker={"color": [_hex(FOR) if value > 0 else _hex(AGAINST) for value in evidence]},
             text=[f"{value:+.2f}" for value in evidence],
-            hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
+            textposition="outside",
+            cliponaxis=False,
+            customdata=[[FEATURES[feature.name].unit if feature.name in FEATURES else ""] for feature in shown],
+            hovertemplate="%{y} %{customdata[0]}: %{x:+.2f}<extra></extra>",
         )
     )
     figure.update_layout(margin={"l": 10, "r": 10, "t": 10, "b": 10}, height=90 + 32 * max(len(shown), 1), bargap=0.3)
-    figure.update_xaxes(title_text=f"against {found.top} ←   log-odds   → for {found.top}", zeroline=True)
+    low, high = min([0.0, *evidence]), max([0.0, *evidence])
+    room = 0.2 * max(high - low, FAINT)  # for the numbers beside the bars
+    figure.update_xaxes(
+        title_text=f"against {found.top} ←   log-odds   → for {found.top}",
+        range=[low - room * (low < 0), high + room * (high > 0)],
+    )
     figure.update_yaxes(automargin=True)
     return figure
 
