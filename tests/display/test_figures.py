@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +124,24 @@ def test_words_for_times_and_probabilities():
     assert (percent(0.999), percent(1.0), percent(0.001), percent(0.0)) == (">99 %", "100 %", "<1 %", "0 %")
     assert percent(math.nan) == "no value"
     assert [span(0.5, 0.61), span(0.97, 0.999), span(0.5, 0.5)] == ["50–61 %", "97 to >99 %", "50 %"]
+
+
+SLOW_PANDAS = """
+import importlib.abc, sys, threading, time
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "pandas.core.api":
+            time.sleep(2)
+sys.meta_path.insert(0, Slow())
+from tsc_core.alerts import Alert, AlertSequence
+from tsc_core.display.photometry import light_curve
+threading.Thread(target=lambda: __import__("pandas")).start()
+while "pandas" not in sys.modules:
+    time.sleep(0.01)
+light_curve(AlertSequence("ZTF18abcdefg", "x", (Alert("ZTF18abcdefg", "1", 58300.0, 1, {"magpsf": 18.0}),)))
+"""
+
+
+def test_a_figure_is_drawn_while_another_thread_imports_pandas():
+    done = subprocess.run([sys.executable, "-c", SLOW_PANDAS], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

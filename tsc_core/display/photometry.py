@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tsc_core.alerts import Alert, AlertSequence, UpperLimit
+from tsc_core.display.plots import graph_objects
 from tsc_core.display.text import band_name, utc, utc_text
 from tsc_core.evaluation.palette import band_style
 from tsc_core.features import FEATURES, read
@@ -84,7 +85,7 @@ def light_curve(
     with_limits : bool
         Draw 5-sigma limits of visits without a detection.
     """
-    import plotly.graph_objects as go
+    go = graph_objects()
 
     figure = go.Figure()
     drawn = [point for point in points(sequence, of_object=of_object) if math.isfinite(point.magnitude)]

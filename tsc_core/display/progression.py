@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsc_core.alerts import Step
+from tsc_core.display.plots import graph_objects
 from tsc_core.display.text import plain_plotly
 from tsc_core.evaluation.palette import class_style
 from tsc_core.survey import CLASSES
@@ -40,7 +41,7 @@ def progression(
     selected : int or None
         The n marked by a line.
     """
-    import plotly.graph_objects as go
+    go = graph_objects()
 
     figure = go.Figure()
     names = [name for name in CLASSES if any(name in step.probabilities for step in steps)]

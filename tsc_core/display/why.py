@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tsc_core.alerts import Alert
+from tsc_core.display.plots import graph_objects
 from tsc_core.display.stamps import GAP, SCALE, Stretch, pixel_limits, stretched
 from tsc_core.display.text import plain_plotly
 from tsc_core.features import FEATURES
@@ -77,7 +78,7 @@ def _tinted(grey: np.ndarray, change: np.ndarray, edges: Sequence[int], top: flo
 
 def feature_bars(found: Explanation, most: int = MOST_FEATURES) -> go.Figure:
     """What each feature of the metadata adds to the log-odds of the class: a bar each, the strongest at the top."""
-    import plotly.graph_objects as go
+    go = graph_objects()
 
     shown = [feature for feature in found.features[:most] if abs(feature.change) >= FAINT][::-1]
     evidence = [-feature.change for feature in shown]
