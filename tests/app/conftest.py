@@ -45,7 +45,11 @@ def served(folder, script="app.py", **environment):
             yield address, server
         finally:
             server.terminate()
-            server.wait(20)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:  # a busy machine
+                server.kill()
+                server.wait()
 
 
 @pytest.fixture(scope="session")

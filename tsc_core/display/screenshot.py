@@ -38,10 +38,14 @@ def running_app() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
-def take(address: str, out: Path, theme: str = "light", width: int = 1280, height: int = 1180) -> None:
+def take(address: str, out: Path, theme: str = "light", width: int = 1280, height: int = 1480) -> None:
     """Wait until the page at an address is drawn, and write it as PNG."""
     from playwright.sync_api import sync_playwright
 
@@ -63,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
-    parser.add_argument("--view", default="oid=DEMO02", help="the part of the address after the question mark")
+    parser.add_argument("--view", default="oid=DEMO12", help="the part of the address after the question mark")
     args = parser.parse_args(argv)
     if not CHROMIUM:
         print("no chromium on this machine: no picture", file=sys.stderr)
