@@ -9,7 +9,8 @@ import pytest
 from tests.app.conftest import PATIENCE, served, settled
 from tests.app.made_runs import CLASSES, make_experiment, make_folder
 from tests.packet_maker import make_object, write_archive
-from tsc_core.sources.demo import ARCHIVE
+from tsc_core.display.strip import shown_places
+from tsc_core.sources.demo import ARCHIVE, demo_source
 from tsc_core.sources.loopback import Fault, Faults, LoopbackServer
 from tsc_core.sources.packets import PacketSource
 
@@ -31,7 +32,8 @@ def test_a_deep_link_reproduces_the_view(app, page):
     title(page, "DEMO09")
     settled(page)
     expect(page.get_by_label("Detection", exact=True)).to_have_value("3")
-    assert page.get_by_test_id("stImage").locator("img").count() >= 8
+    shown = shown_places(demo_source().fetch("DEMO09"), 2, history=False)
+    page.get_by_test_id("stImage").locator("img").nth(len(shown) - 1).wait_for()  # a tile for each
     assert page.get_by_role("radio", name="log").get_attribute("aria-checked") == "true"
     assert "oid=DEMO09" in page.url
     assert "det=3" in page.url
