@@ -23,6 +23,7 @@ from tsc_core.evaluation.runs import (
 )
 
 MOST_CURVES, ALL = 16, "all"
+DIGITS = {"difference": 2, "p": 4, "least p": 4, "Cohen's d": 1, "ms per object": 3}
 FAVOURITES = ("test.accuracy", "test.balanced_accuracy", "val_accuracy", "val_loss")
 
 
@@ -135,9 +136,10 @@ groups = list(dict.fromkeys(run.experiment for run in usable))
 if len(groups) > 1:
     with st.sidebar:
         group = st.selectbox(
-            "Runs of", [*groups, ALL], key="group", bind="query-params",
+            "Experiment", [*groups, ALL], key="group", bind="query-params",
             help="Runs of different experiments have different test sets: compare within one.",
         )  # fmt: skip
+    experiments = [found for found in experiments if group in (ALL, found.folder)]
     usable = [run for run in usable if group in (ALL, run.experiment)]
 with st.container(horizontal=True):
     st.metric("Runs", len(runs), width="content", border=True)
@@ -154,8 +156,9 @@ with tables_tab:
         if experiment.problem:
             st.warning(plain_markdown(experiment.problem))
         else:
-            table = pd.DataFrame(list(experiment.rows))
+            table = pd.DataFrame(list(experiment.rows)).dropna(axis=1, how="all")
             shares = {name: st.column_config.NumberColumn(format="%.2f") for name in table if "(%)" in str(name)}
+            shares |= {name: st.column_config.NumberColumn(format=f"%.{digits}f") for name, digits in DIGITS.items()}
             st.dataframe(table, hide_index=True, column_config=shares)
             st.caption(plain_markdown(about(experiment)))
 with runs_tab:

@@ -125,6 +125,12 @@ def test_natural_rates_of_five_classes_count_what_is_bogus_too():
     assert result.natural_precision()["SN"][0] < three.natural_precision()["SN"][0]
 
 
+def test_a_class_without_objects_has_no_precision():
+    counts = np.diag([30.0, 20.0, 40.0, 50.0, 0.0])
+    found = Result("a", "a", "1", "real", "", CLASSES_5, counts).natural_precision()
+    assert set(found) == set(CLASSES_5) - {CLASSES_5[4]}
+
+
 def test_two_results_are_compared_on_the_objects_that_both_have(tmp_path):
     make_run(tmp_path / "a", seed=0)
     make_run(tmp_path / "b", seed=1)

@@ -87,10 +87,21 @@ def test_an_experiment_gives_its_table_and_its_runs(tmp_path):
     (experiment,) = find_experiments(tmp_path)
     assert experiment.rows[0]["paper (%)"] == 91.3
     assert experiment.rows[0]["ours (%)"] == 80.0
+    assert experiment.folder == "recurrent"
     runs = find_runs(tmp_path)
     assert len(runs) == 4
     assert read_curve(runs[0])["step"] == [10, 20, 30, 40, 50]
     assert [group.runs[0].config["model.recurrent.kind"] for group in over_seeds(runs, "test.accuracy")]
+
+
+def test_a_comparison_is_told_in_words(tmp_path):
+    against = {"difference": 1.25, "interval": [-0.5, 3.0], "p": 0.04, "p_floor": 0.0079, "cohen_d": None}
+    row = {"label": "b", "ours": {"mean": 81.0}, "reference": "a", "against_reference": against}
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "experiment.json").write_text(json.dumps({"rows": [{"label": "a"}, row], "cells": []}))
+    first, second = find_experiments(tmp_path)[0].rows
+    assert "against" not in first
+    assert (second["against"], second["95 %"], second["least p"]) == ("a", "-0.50 to +3.00", 0.0079)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"rows": 3}', '{"cells": [1]}', '{"rows": [1], "cells": {}}'])

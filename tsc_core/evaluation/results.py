@@ -125,9 +125,10 @@ class Result:
         return {name: count / total for name, count in counts.items()} if total else {}
 
     def natural_precision(self) -> dict[str, tuple[float, float, float]]:
-        """Precision of each class at `natural_rates`, and its 95 % interval; classes without a rate are left out.
+        """Precision of each class at `natural_rates`, and its 95 % interval.
 
-        The interval allows for mistakes that were not among these objects, as few as they are (`metrics.plausible`).
+        Classes without a rate, or without objects, are left out. The interval allows for mistakes that were not among
+        these objects, as few as they are (`metrics.plausible`).
         """
         rates = self.natural_rates()
         if not rates:
@@ -137,7 +138,8 @@ class Result:
         low, high = percentiles(precision_at(plausible(self.counts) * seen[:, None], shares))
         return {
             name: (float(value), float(min(least, value)), float(max(most, value)))
-            for name, value, least, most in zip(self.classes, found, low, high, strict=True)
+            for name, value, least, most, known in zip(self.classes, found, low, high, seen, strict=True)
+            if known
             if rates[name]
         }
 

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -61,13 +61,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A table of the paper as rerun here: `rows` as written by `tsc experiment`, or the `problem` with the file."""
+    """A table of the paper as rerun here: `rows` as written by `tsc experiment`, or the `problem` with the file.
+
+    `folder` is the first part of where it lies, as `Run.experiment` is.
+    """
 
     name: str
     title: str
     rows: tuple[Mapping[str, object], ...] = ()
     notes: Mapping[str, object] = field(default_factory=dict)
     problem: str | None = None
+    folder: str = ""
 
 
 class Unreadable(ValueError):
@@ -258,7 +262,9 @@ def over_seeds(runs: Sequence[Run], metric: str) -> list[SeedGroup]:
 
 def find_experiments(folder: str | Path) -> list[Experiment]:
     """Experiments below a folder, each from its `experiment.json`."""
-    return [_read_experiment(path) for path in sorted(Path(folder).rglob(EXPERIMENT))]
+    root = Path(folder)
+    paths = sorted(root.rglob(EXPERIMENT))
+    return [replace(_read_experiment(p), folder=p.parent.relative_to(root).as_posix().split("/")[0]) for p in paths]
 
 
 def _read_experiment(path: Path) -> Experiment:
@@ -283,8 +289,18 @@ def _table_row(row: Mapping[str, object]) -> dict[str, Value]:
     shown = {"row": str(row.get("label", "")), **flatten(row.get("columns") or {})}
     shown |= {"ours (%)": ours.get("mean"), "± (%)": ours.get("std"), "runs": ours.get("runs")}
     shown |= {"paper (%)": paper.get("accuracy"), "paper ± (%)": paper.get("std"), "paper": paper.get("setting")}
-    shown |= {f"vs {row.get('reference')}: {key}": value for key, value in flatten(other).items()}
-    return shown | {"ms per object": row.get("ms_per_object"), "best on validation": row.get("best")}
+    if other:
+        shown |= {"against": str(row.get("reference")), "difference": other.get("difference")}
+        shown |= {"95 %": _interval(other.get("interval")), "p": other.get("p"), "least p": other.get("p_floor")}
+        shown |= {"Cohen's d": other.get("cohen_d")}
+    return shown | {"ms per object": row.get("ms_per_object"), "best on validation": row.get("best") or None}
+
+
+def _interval(found: object) -> str | None:
+    """An interval's ends, in words."""
+    if not isinstance(found, list) or len(found) != 2 or not all(isinstance(end, (int, float)) for end in found):
+        return None
+    return f"{found[0]:+.2f} to {found[1]:+.2f}"
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
