@@ -54,7 +54,7 @@ def test_stepping_through_detections_and_objects_by_keyboard(app, page):
     page.wait_for_function(f"[null, '{first + 1}'].includes(new URL(location).searchParams.get('det'))")
     page.keyboard.press("n")
     title(page, "DEMO03")
-    assert page.get_by_role("heading", name="DEMO02").count() == 0
+    expect(page.get_by_role("heading", name="DEMO02")).to_have_count(0, timeout=PATIENCE)
 
 
 def test_a_click_on_the_light_curve_selects_the_detection(app, page):
@@ -81,7 +81,9 @@ def test_a_step_is_chosen_and_explained(app, page):
     page.get_by_role("tab", name="Why").click()
     page.get_by_role("button", name=re.compile(r"Explain \w+ after 2 detections")).click()
     page.get_by_text(re.compile("speaks for")).wait_for()
-    assert page.get_by_role("img", name=re.compile("what each part of its stamps says")).count() == 2
+    expect(page.get_by_role("img", name=re.compile("what each part of its stamps says"))).to_have_count(
+        2, timeout=PATIENCE
+    )
     assert "tab=Why" in page.url
     settled(page)
     page.get_by_role("radio", name="1", exact=True).click()
@@ -96,7 +98,7 @@ def test_uploaded_packets_are_classified(app, page, tmp_path):
     page.locator("input[type=file]").first.set_input_files(str(archive))
     title(page, "ZTF21aaaaaab")
     page.get_by_text(re.compile(r"after \d detections?")).wait_for()
-    assert page.get_by_text("5 detections, 5 used").count() == 1
+    expect(page.get_by_text("5 detections, 5 used")).to_have_count(1, timeout=PATIENCE)
 
 
 def test_comparing_two_runs(app, page, tmp_path):
@@ -153,7 +155,7 @@ def test_a_failing_service_says_so_and_can_be_asked_again(live, page):
     address, server = live
     page.goto(f"{address}/?source=alerce&oid={REAL_FORM}")
     page.get_by_text(re.compile("HTTP 500")).wait_for()
-    assert page.get_by_role("heading", name=REAL_FORM).count() == 0
+    expect(page.get_by_role("heading", name=REAL_FORM)).to_have_count(0, timeout=PATIENCE)
     server.misbehave(Faults(rules=[Fault("/probabilities", "status:500")]))
     page.get_by_role("button", name="Try again").click()
     title(page, REAL_FORM)
@@ -176,7 +178,7 @@ def test_alerces_classifiers_stand_beside_ours_on_the_same_objects(live, page, t
     page.get_by_role("button", name="Ask ALeRCE about these 4 objects").click()
     page.get_by_text("ALeRCE answered for 1 objects, not for 3").wait_for()
     page.get_by_role("radio", name="lc_classifier").wait_for()
-    assert page.get_by_test_id("stVegaLiteChart").count() == 3
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(3, timeout=PATIENCE)
     with page.expect_download() as download:
         page.get_by_role("button", name="ALeRCE's probabilities (CSV)").click()
     assert download.value.path().read_text().startswith("oid,classifier,class_name,probability")
