@@ -30,7 +30,7 @@ def watched(page):
     return page
 
 
-def harmless(page):
+def assert_harmless(page):
     assert page.evaluate("window.pwned") is None
     assert page.left == []
     inside = "[data-testid=stMain], [data-testid=stSidebar]"
@@ -43,13 +43,13 @@ def harmless(page):
 def test_addresses(app, watched, text):
     watched.goto(f"{app}/?oid={quote(text)}")
     watched.get_by_text("is not an object id").wait_for()
-    harmless(watched)
+    assert_harmless(watched)
     watched.goto(f"{app}/?source={quote(text)}&oid=ZTF18abcdefg")
     watched.get_by_text("no such file or folder").wait_for()
-    harmless(watched)
+    assert_harmless(watched)
     watched.goto(f"{app}/runs?folder={quote(text)}")
     watched.get_by_text("No runs in this folder yet").wait_for()
-    harmless(watched)
+    assert_harmless(watched)
 
 
 def test_packets_and_file_names(app, watched):
@@ -63,7 +63,7 @@ def test_packets_and_file_names(app, watched):
     watched.get_by_text("items could not be read").click()
     watched.get_by_role("tab", name="Packet").click()
     watched.wait_for_timeout(1000)
-    harmless(watched)
+    assert_harmless(watched)
 
 
 def test_names_and_problems_of_runs(app, watched, tmp_path):
@@ -78,4 +78,4 @@ def test_names_and_problems_of_runs(app, watched, tmp_path):
     watched.get_by_text("![x]").wait_for()
     watched.get_by_role("tab", name="Runs", exact=True).click()
     watched.locator(".js-plotly-plot").first.wait_for()
-    harmless(watched)
+    assert_harmless(watched)

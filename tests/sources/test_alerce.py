@@ -116,7 +116,7 @@ def test_progress_says_what_it_waits_for(source):
     assert {what for what, *_ in told} == {"detections", "stamps", "AllWISE", "upper limits"}
 
 
-def equal_examples(one, other, window="first"):
+def assert_equal_examples(one, other, window="first"):
     """Whether the models would see the same numbers, bit for bit."""
     a, b = (select_alerts(sequence, window).used for sequence in (one, other))
     assert [alert.candid for alert in a] == [alert.candid for alert in b]
@@ -135,7 +135,7 @@ def equal_examples(one, other, window="first"):
 def test_both_roads_give_the_same_numbers(source, archive_path):
     archive = PacketSource(archive_path)
     for oid in OIDS:
-        equal_examples(source.fetch(oid), archive.fetch(oid))
+        assert_equal_examples(source.fetch(oid), archive.fetch(oid))
 
 
 def test_both_roads_give_the_same_probabilities(source, archive_path):
@@ -158,7 +158,7 @@ def test_history_without_stamps_agrees_too(serve, tmp_path):
     live, kept = source.fetch(OID), PacketSource(write_archive(tmp_path / "own.tar", packet)).fetch(OID)
     assert len(live.alerts) == 5
     assert len(select_alerts(live, "last").used) == 5
-    equal_examples(live, kept, "last")
+    assert_equal_examples(live, kept, "last")
 
 
 def test_only_the_window_is_asked_for(serve):
@@ -354,7 +354,7 @@ def test_seen_once_seen_again_offline(source, server, monkeypatch):
     monkeypatch.setattr(alerce_service, "FRESH_S", 0.0)
     fault(server, ".", "status:503")
     again = source.fetch(OID)
-    equal_examples(seen, again)
+    assert_equal_examples(seen, again)
     assert repr(again.allwise) == repr(seen.allwise)
     assert any("as kept from" in flag for flag in again.flags)
 
