@@ -15,9 +15,9 @@ WHY = (
 TRIED = (
     "Measured (`checkpoints/runs/real_ablations`): gradient boosting on the same metadata, no images and simulated "
     "objects alone are level or worse; real objects alone are a little better at n = 2, level at n = 1 and 5.",
-    "While developing, looked at and not kept: changes of brightness within a band as features of their own (no better), "
-    "a falling learning rate (better at n = 5, worse at n = 1), three seeds for each fold at n = 1, and the mean of the "
-    "per-n and the unified bundle (both within the interval).",
+    "While developing, looked at and not kept: changes of brightness within a band as features of their own (no "
+    "better), a falling learning rate (better at n = 5, worse at n = 1), three seeds for each fold at n = 1, and the "
+    "mean of the per-n and the unified bundle (both within the interval).",
 )
 
 
