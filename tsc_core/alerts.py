@@ -75,6 +75,8 @@ class Alert:
     def value(self, name: str) -> float:
         """The number in field `name` of the record, NaN where the field is absent or no number."""
         found = self.record.get(name)
+        if type(found) is float:
+            return found
         if isinstance(found, bool) or not isinstance(found, (int, float, np.number)):
             return float("nan")
         return float(found)

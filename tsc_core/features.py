@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -158,7 +159,8 @@ def _log10(value: float) -> float:
     return math.log10(max(value, 0.01)) if math.isfinite(value) else math.nan
 
 
-DERIVED: dict[str, Callable[[Alert], float]] = {
+Reader = Callable[[Alert], float]
+DERIVED: dict[str, Reader] = {
     "isdiffpos": _isdiffpos,
     "non_detections": _difference("ncovhist", "ndethist"),
     "gal_lon": _position(galactic, 0),
@@ -188,25 +190,29 @@ DERIVED: dict[str, Callable[[Alert], float]] = {
 }
 
 
+@cache
+def _reader(name: str) -> Reader:
+    """What reads a feature: looked up once, for it reads some forty numbers of every alert."""
+    if name in DERIVED:
+        return DERIVED[name]
+    return (lambda alert: _known(alert, name)) if name in OURS else (lambda alert: alert.value(name))
+
+
 def read(alert: Alert, feature: Feature) -> float:
     """Raw value of a feature of one alert, in the feature's unit; NaN where the alert lacks it."""
-    derived = DERIVED.get(feature.name)
-    if derived:
-        return derived(alert)
-    return _known(alert, feature.name) if feature.name in OURS else alert.value(feature.name)
+    return _reader(feature.name)(alert)
 
 
 def read_dynamic(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:
     """Raw dynamic features, (A, D) float64, NaN where missing."""
-    return np.array([[read(alert, feature) for feature in features] for alert in alerts]).reshape(
-        len(alerts), len(features)
-    )
+    readers = [_reader(feature.name) for feature in features]
+    return np.array([[read(alert) for read in readers] for alert in alerts]).reshape(len(alerts), len(features))
 
 
 def read_static(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:
     """Raw static features, (S,) float64: of the first alert that has the value, NaN where none has."""
-    values = [next((v for a in alerts if math.isfinite(v := read(a, f))), math.nan) for f in features]
-    return np.array(values)
+    readers = [_reader(feature.name) for feature in features]
+    return np.array([next((v for a in alerts if math.isfinite(v := read(a))), math.nan) for read in readers])
 
 
 def read_colours(allwise: AllWise | None) -> np.ndarray:
@@ -216,4 +222,5 @@ def read_colours(allwise: AllWise | None) -> np.ndarray:
 
 def time_differences(alerts: tuple[Alert, ...]) -> np.ndarray:
     """Days since the previous alert, (A,) float64; 0 for the first."""
-    return np.diff([alert.mjd for alert in alerts], prepend=alerts[0].mjd if alerts else 0.0)
+    days = np.array([alert.mjd for alert in alerts])
+    return days - np.concatenate((days[:1], days[:-1]))

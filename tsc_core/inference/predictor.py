@@ -130,15 +130,17 @@ class Predictor:
         """Step n of the objects at the keys of `windows`, by one bundle."""
         if not windows:
             return {}
-        examples = [bundle.preprocessor.metadata(alerts, objects[i][1].allwise) for i, alerts in windows.items()]
+        examples = bundle.preprocessor.metadata_of([(alerts, objects[i][1].allwise) for i, alerts in windows.items()])
         batch = with_codes(bundle, examples, list(windows.values()), codes, n)
         logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
         members, scored = bundle.probabilities(logits, n), {}
-        for j, i in enumerate(windows):
+        rows = zip(members.mean(0).unbind(), members.unbind(1), logits.unbind(1), strict=True)
+        for i, (mean, of_members, of_logits) in zip(windows, rows, strict=True):
+            scored[i] = Scored(n, bundle, mean, of_members, of_logits)
             unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
-            voting = slice(None) if unseen is None else slice(unseen, unseen + 1)
-            mean = members[voting, j].mean(0)
-            scored[i] = Scored(n, bundle, mean, members[voting, j], logits[voting, j], unseen)
+            if unseen is not None:
+                voting = slice(unseen, unseen + 1)
+                scored[i] = Scored(n, bundle, of_members[unseen], of_members[voting], of_logits[voting], unseen)
         return scored
 
     @torch.inference_mode()
@@ -148,7 +150,7 @@ class Predictor:
         alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
             return False
-        examples = [first.preprocessor.metadata((alert,), sequence.allwise) for alert in alerts]
+        examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts])
         batch = with_codes(first, examples, [(alert,) for alert in alerts], codes, n=1)
         mean = torch.stack([member(batch).softmax(-1) for member in first.members]).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -207,19 +207,31 @@ class Preprocessor:
 
     def metadata(self, alerts: tuple[Alert, ...], allwise: AllWise | None = None, label: int = -1) -> Example:
         """The example without its pixels: stamps are (A, C, 0, 0), for use where their codes are known."""
-        if not alerts:
+        return replace(self.metadata_of([(alerts, allwise)])[0], label=label)
+
+    def metadata_of(self, windows: Sequence[tuple[tuple[Alert, ...], AllWise | None]]) -> list[Example]:
+        """`metadata` of many windows, scaled together: for many objects several times as fast as one by one."""
+        if not all(alerts for alerts, _ in windows):
             raise ValueError("an example needs at least one alert")
-        config = self.config
-        colours = read_colours(allwise if config.allwise else None)
-        flag = np.float32(not np.isfinite(colours).all())
-        return Example(
-            np.zeros((len(alerts), len(config.channels), 0, 0), dtype=np.float32),
-            np.array([alert.has_stamps for alert in alerts], dtype=bool),
-            self.dynamic(_dynamic(alerts, config)),
-            self.static(read_static(alerts, lookup(config.static, "static"))),
-            np.append(self.allwise(colours), flag),
-            label,
-        )
+        if not windows:
+            return []
+        config, ends = self.config, np.cumsum([len(alerts) for alerts, _ in windows])
+        static = lookup(config.static, "static")
+        colours = np.stack([read_colours(allwise if config.allwise else None) for _, allwise in windows])
+        unmatched = ~np.isfinite(colours).all(1, keepdims=True)
+        rows = np.concatenate([_dynamic(alerts, config) for alerts, _ in windows])
+        dynamics = np.split(self.dynamic(rows), ends[:-1])
+        statics = self.static(np.stack([read_static(alerts, static) for alerts, _ in windows]))
+        matches = np.concatenate((self.allwise(colours), unmatched), axis=1, dtype=np.float32)
+        return [
+            Example(
+                np.zeros((len(alerts), len(config.channels), 0, 0), dtype=np.float32),
+                np.array([alert.has_stamps for alert in alerts], dtype=bool),
+                *numbers,
+                -1,
+            )
+            for (alerts, _), *numbers in zip(windows, dynamics, statics, matches, strict=True)
+        ]
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
