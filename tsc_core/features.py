@@ -160,6 +160,7 @@ def _log10(value: float) -> float:
 
 
 Reader = Callable[[Alert], float]
+Rows = dict[Alert, list[float]]  # raw values of one set of features
 DERIVED: dict[str, Reader] = {
     "isdiffpos": _isdiffpos,
     "non_detections": _difference("ncovhist", "ndethist"),
@@ -203,16 +204,33 @@ def read(alert: Alert, feature: Feature) -> float:
     return _reader(feature.name)(alert)
 
 
-def read_dynamic(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:
-    """Raw dynamic features, (A, D) float64, NaN where missing."""
+def _row(alert: Alert, readers: list[Reader], known: Rows | None) -> list[float]:
+    if known is None:
+        return [read(alert) for read in readers]
+    if alert not in known:
+        known[alert] = [read(alert) for read in readers]
+    return known[alert]
+
+
+def read_dynamic(alerts: tuple[Alert, ...], features: tuple[Feature, ...], known: Rows | None = None) -> np.ndarray:
+    """Raw dynamic features, (A, D) float64, NaN where missing.
+
+    `known` keeps what was read of each alert, for windows that share alerts; it belongs to one set of features.
+    """
     readers = [_reader(feature.name) for feature in features]
-    return np.array([[read(alert) for read in readers] for alert in alerts]).reshape(len(alerts), len(features))
+    return np.array([_row(alert, readers, known) for alert in alerts]).reshape(len(alerts), len(features))
 
 
-def read_static(alerts: tuple[Alert, ...], features: tuple[Feature, ...]) -> np.ndarray:
+def read_static(alerts: tuple[Alert, ...], features: tuple[Feature, ...], known: Rows | None = None) -> np.ndarray:
     """Raw static features, (S,) float64: of the first alert that has the value, NaN where none has."""
     readers = [_reader(feature.name) for feature in features]
-    return np.array([next((v for a in alerts if math.isfinite(v := read(a))), math.nan) for read in readers])
+    values = np.full(len(features), np.nan)
+    for alert in alerts:
+        missing = ~np.isfinite(values)
+        if not missing.any():
+            break
+        values[missing] = np.array(_row(alert, readers, known))[missing]
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def read_colours(allwise: AllWise | None) -> np.ndarray:

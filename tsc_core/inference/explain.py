@@ -17,7 +17,7 @@ from torch import Tensor
 from tsc_core.alerts import Alert, AlertSequence, AllWise, Example
 from tsc_core.bundle import Bundle
 from tsc_core.features import lookup, read_dynamic, read_static, time_differences
-from tsc_core.inference.predictor import Codes, Predictor, with_codes
+from tsc_core.inference.predictor import Predictor, Seen, with_codes
 from tsc_core.preprocessing import collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import TIME_DIFFERENCE
@@ -130,19 +130,19 @@ def _asked(
     predictor: Predictor, sequence: AlertSequence, window: Window, n: int | None
 ) -> tuple[_Question, tuple[Alert, ...]] | None:
     """The question of the step after n detections, or the last, and its detections; None without such a step."""
-    selection, codes = select_alerts(sequence, window), {}
-    steps = predictor.score([(selection, sequence)], codes)[0]
+    selection, seen = select_alerts(sequence, window), Seen()
+    steps = predictor.score([(selection, sequence)], seen)[0]
     scored = next((step for step in reversed(steps) if n in (None, step.n)), None)
     if scored is None:
         return None
     alerts, bundle = window_of(selection, scored.n), scored.bundle
     example = bundle.preprocessor(alerts, sequence.allwise)
-    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, codes, scored.n)), alerts
+    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen, scored.n)), alerts
 
 
-def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], codes: Codes, n: int) -> Tensor | None:
+def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Seen, n: int) -> Tensor | None:
     """Codes (A, E) of one example's stamps; None where the bundle has no images."""
-    found = with_codes(bundle, [example], [alerts], codes, n).codes
+    found = with_codes(bundle, [example], [alerts], seen, n).codes
     return None if found is None else found[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,18 @@ from tsc_core.inference import doubt
 from tsc_core.inference.doubt import COVERAGE
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
-from tsc_core.preprocessing.transform import scale_stamps
+from tsc_core.preprocessing.transform import Readings, scale_stamps
 
-Codes = dict[Hashable, Tensor]
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
 ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What was worked out of detections already: codes of stamps by encoder, raw metadata by set of features."""
+
+    codes: dict[Hashable, Tensor] = field(default_factory=dict)
+    readings: Readings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,12 +84,12 @@ class Predictor:
         Deterministic: rotations carry no jitter, the same sequence gives the same bits.
         """
         selection = select_alerts(sequence, window)
-        codes: Codes = {}
-        steps = self.score([(selection, sequence)], codes)[0]
+        seen = Seen()
+        steps = self.score([(selection, sequence)], seen)[0]
         flags = list(sequence.flags)
         if not steps:
             flags.append(_why_none(selection))
-        if self._bogus_twice(selection, sequence, codes):
+        if self._bogus_twice(selection, sequence, seen):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
         found = tuple(as_step(scored, self.coverage) for scored in steps)
@@ -99,21 +106,21 @@ class Predictor:
     def score(
         self,
         objects: Sequence[tuple[Selection, AlertSequence]],
-        codes: Codes | None = None,
+        seen: Seen | None = None,
         *,
         held_out: bool = False,
     ) -> list[list[Scored]]:
-        """Every step of every object; each stamp passes each distinct encoder once, none that is in `codes`.
+        """Every step of every object; each stamp passes each distinct encoder once, none that was `seen`.
 
         With `held_out`, an object that a bundle was trained on is scored by the member that did not see it.
         """
-        codes = {} if codes is None else codes
+        seen = Seen() if seen is None else seen
         scores: list[list[Scored]] = [[] for _ in objects]
         for n, bundles in sorted(self._serving.items(), reverse=True):  # the longest first: it encodes them all
             waiting = set(range(len(objects)))
             for bundle in bundles:
                 windows = {i: alerts for i in sorted(waiting) if (alerts := _alerts(bundle, objects[i][0], n))}
-                for i, scored in self._score_with(bundle, n, objects, windows, codes, held_out).items():
+                for i, scored in self._score_with(bundle, n, objects, windows, seen, held_out).items():
                     scores[i].append(scored)
                 waiting -= windows.keys()
         return [steps[::-1] for steps in scores]
@@ -124,14 +131,16 @@ class Predictor:
         n: int,
         objects: Sequence[tuple[Selection, AlertSequence]],
         windows: dict[int, tuple[Alert, ...]],
-        codes: Codes,
+        seen: Seen,
         held_out: bool,
     ) -> dict[int, Scored]:
         """Step n of the objects at the keys of `windows`, by one bundle."""
         if not windows:
             return {}
-        examples = bundle.preprocessor.metadata_of([(alerts, objects[i][1].allwise) for i, alerts in windows.items()])
-        batch = with_codes(bundle, examples, list(windows.values()), codes, n)
+        examples = bundle.preprocessor.metadata_of(
+            [(alerts, objects[i][1].allwise) for i, alerts in windows.items()], seen.readings
+        )
+        batch = with_codes(bundle, examples, list(windows.values()), seen, n)
         logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
         members, scored = bundle.probabilities(logits, n), {}
         rows = zip(members.mean(0).unbind(), members.unbind(1), logits.unbind(1), strict=True)
@@ -144,14 +153,14 @@ class Predictor:
         return scored
 
     @torch.inference_mode()
-    def _bogus_twice(self, selection: Selection, sequence: AlertSequence, codes: Codes) -> bool:
+    def _bogus_twice(self, selection: Selection, sequence: AlertSequence, seen: Seen) -> bool:
         """The paper's rule: a five-class model calls the first and the second alert bogus."""
         first = next(iter(self._serving.get(1, ())), None)
         alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
             return False
-        examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts])
-        batch = with_codes(first, examples, [(alert,) for alert in alerts], codes, n=1)
+        examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts], seen.readings)
+        batch = with_codes(first, examples, [(alert,) for alert in alerts], seen, n=1)
         mean = torch.stack([member(batch).softmax(-1) for member in first.members]).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
 
@@ -171,12 +180,12 @@ def _alerts(bundle: Bundle, selection: Selection, n: int) -> tuple[Alert, ...] |
 
 
 def with_codes(
-    bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], codes: Codes, n: int
+    bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], seen: Seen, n: int
 ) -> Batch:
-    """Collate, scaling and encoding only stamps whose code is not in `codes`, which gains the new ones."""
+    """Collate, scaling and encoding only stamps whose code is not in `seen`, which gains the new ones."""
     if bundle.encoder_key is None:
         return collate(list(examples))
-    config = bundle.config.preprocess
+    config, codes = bundle.config.preprocess, seen.codes
     shared = config.scaling == "stamp"  # else a stamp's scaling depends on its sequence
 
     def key(alert: Alert) -> Hashable:
