@@ -13,7 +13,9 @@ from tsc_core.cli import DONE, FAILED
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("bench", help="speeds on this machine beside its own limits, as JSON")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the networks (default: as torch chooses)")
-    parser.add_argument("--rounds", type=int, default=4, metavar="N", help="repetitions, of which the best counts")
+    parser.add_argument(
+        "--rounds", type=int, default=9, metavar="N", help="repetitions: rates are the best, ratios the median"
+    )
     parser.add_argument("--out", type=Path, help="write the JSON here too")
 
 

@@ -1,7 +1,7 @@
 """Speeds on this machine beside its own limits: what `tsc bench` prints.
 
-Everything is a rate or a ratio of rates measured in the same run, the best of several rounds: other work on the
-machine can only make a round slower.
+A rate is the best of several rounds: other work on the machine can only make a round slower. A ratio is the median of
+those of the rounds, in each of which both pieces of work ran one after the other.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -31,26 +32,34 @@ Work = Callable[[], object]
 MATRIX = 1024  # side of the matrices multiplied to learn the machine's rate
 BATCH = 24  # objects of a whole-path batch: 48 stamps, 288 views
 LARGE = 256
-LONG = 4.0  # seconds
 
 
-def best_seconds(work: Mapping[str, Work], rounds: int, least: float = 0.0) -> dict[str, float]:
-    """Shortest time of each piece of work; the pieces take turns, so that all meet the same machine.
+def take_turns(work: Mapping[str, Work], rounds: int, least: float = 0.0) -> list[dict[str, float]]:
+    """Seconds of each piece of work in each round; one further round runs before them, to prepare kernels.
 
-    `least`: seconds that a piece is repeated for in a round, for work that is quick beside the clock. No further
-    round begins after `LONG` seconds.
+    `least`: seconds that a piece is repeated for in a round, for work that is quick beside the clock.
     """
-    best, began = dict.fromkeys(work, float("inf")), time.perf_counter()
-    for turn in range(rounds):
-        if turn and time.perf_counter() - began > LONG:
-            break
+    found = []
+    for _ in range(rounds + 1):
+        seconds = {}
         for name, run in work.items():
             count, started = 0, time.perf_counter()
             while count == 0 or time.perf_counter() - started < least:
                 run()
                 count += 1
-            best[name] = min(best[name], (time.perf_counter() - started) / count)
-    return best
+            seconds[name] = (time.perf_counter() - started) / count
+        found.append(seconds)
+    return found[1:]
+
+
+def median_ratio(found: Sequence[Mapping[str, float]], above: str, below: str) -> float:
+    """Median over rounds of the time of one piece of work over that of another."""
+    return median(seconds[above] / seconds[below] for seconds in found)
+
+
+def best_seconds(run: Work, rounds: int, least: float = 0.0) -> float:
+    """Shortest time of a piece of work in so many rounds."""
+    return min(seconds["run"] for seconds in take_turns({"run": run}, rounds, least))
 
 
 def network_flops(network: nn.Module, batch: Batch) -> int:
@@ -97,7 +106,7 @@ class Made:
         return collate([replace(self.example, stamps=stamps, has_stamps=has) for stamps, has in scaled])
 
 
-def encoder_speeds(rounds: int = 4) -> dict[str, dict[str, float]]:
+def encoder_speeds(rounds: int = 9) -> dict[str, dict[str, float]]:
     """Whole path and whole training step of the paper's configuration, as fractions of the matrix-product rate.
 
     The network is the temporal one at n = 2 (a = 33, k = 6, 5x5 kernels, two channels) with random weights. A
@@ -131,16 +140,17 @@ def encoder_speeds(rounds: int = 4) -> dict[str, dict[str, float]]:
     if available():
         fast = _fast(network, preprocess, made)
         work["fast"] = lambda: forward(fast)
-    for run in work.values():
-        run()  # the first pass prepares kernels
-    best = best_seconds(work, rounds)
-    rate = products * 2 * MATRIX**3 / best["matrix"]
+    found = take_turns(work, rounds)
+    plain = products * 2 * MATRIX**3  # operations of "matrix"
     return {
-        "machine": {"matmul_gflops": round(rate / 1e9, 2), "threads": torch.get_num_threads()},
+        "machine": {
+            "matmul_gflops": round(plain / min(row["matrix"] for row in found) / 1e9, 2),
+            "threads": torch.get_num_threads(),
+        },
         "encoder": {
-            "forward_fraction": round(flops / best["forward"] / rate, 4),
-            "train_fraction": round((3 * flops - first_only) / best["step"] / rate, 4),
-            "fast_speedup": round(best["forward"] / best["fast"], 3) if "fast" in best else None,
+            "forward_fraction": round(flops / plain * median_ratio(found, "matrix", "forward"), 4),
+            "train_fraction": round((3 * flops - first_only) / plain * median_ratio(found, "matrix", "step"), 4),
+            "fast_speedup": round(median_ratio(found, "forward", "fast"), 3) if "fast" in work else None,
         },
     }
 
@@ -173,7 +183,7 @@ def distinct(sequences: Sequence[AlertSequence], count: int, n: int) -> list[tup
 
 
 def bundle_speeds(
-    bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 2, large: int = LARGE
+    bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 1, large: int = LARGE
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Objects per second of each bundle at each n it serves, one object at a time and many at once."""
     speeds: dict[str, dict[str, dict[str, float]]] = {}
@@ -183,9 +193,8 @@ def bundle_speeds(
             many = distinct(sequences, large, n)
             if not many:
                 continue
-            predictor.score(many[:1])
-            one = best_seconds({"one": lambda p=predictor, m=many: p.score(m[:1])}, rounds, least=0.2)["one"]
-            all_at_once = best_seconds({"all": lambda p=predictor, m=many: p.score(m)}, rounds)["all"]
+            one = best_seconds(partial(predictor.score, many[:1]), rounds, least=0.2)
+            all_at_once = best_seconds(partial(predictor.score, many), rounds)
             speeds.setdefault(bundle.name, {})[str(n)] = {
                 "objects_per_s_batch1": round(1 / one, 2),
                 f"objects_per_s_batch{large}": round(large / all_at_once, 2),
@@ -193,27 +202,23 @@ def bundle_speeds(
     return speeds
 
 
-def progression_ratio(bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 4) -> float | None:
+def progression_ratio(bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 9) -> float | None:
     """Cost of all steps of objects of five detections, over that of the last step alone; None if none serves 5.
 
-    The median over `2 * rounds + 1` pairs of runs, one after the other: a slow moment of the machine spoils one pair.
+    The bundles are those made for a single n: `unified` gives all steps in one call.
     """
+    bundles = [bundle for bundle in bundles if len(serves(bundle)) == 1]
     last = [bundle for bundle in bundles if MAX_DETECTIONS in serves(bundle)]
     objects = distinct(sequences, 32, MAX_DETECTIONS)
     if not last or not objects:
         return None
     whole, alone = Predictor(bundles), Predictor(last[:1])
-    if len(serves(last[0])) > 1:
-        return None if len(bundles) == 1 else progression_ratio([b for b in bundles if len(serves(b)) == 1], sequences)
     work = {"whole": lambda: whole.score(objects), "alone": lambda: alone.score(objects)}
-    best_seconds(work, 1)  # the first pass prepares kernels
-    pairs = [best_seconds(work, 1) for _ in range(2 * rounds + 1)]
-    return round(median(pair["whole"] / pair["alone"] for pair in pairs), 3)
+    return round(median_ratio(take_turns(work, rounds), "whole", "alone"), 3)
 
 
 def decode_rate(source: PacketSource, rounds: int = 2) -> float:
     """Alerts per second from an archive's packets to sequences with stamps."""
     oids = source.oids()
     alerts = sum(alert.has_stamps for oid in oids for alert in source.fetch(oid).alerts)
-    best = best_seconds({"decode": lambda: [source.fetch(oid) for oid in oids]}, rounds)
-    return round(alerts / best["decode"], 1)
+    return round(alerts / best_seconds(lambda: [source.fetch(oid) for oid in oids], rounds), 1)
