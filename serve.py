@@ -2,17 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
+from tsc_core.display.assets import Assets
 from tsc_core.display.ready import make_ready
+
+BROWSER_FILES = Path(st.__file__).parent / "static" / "static"
 
 
 @asynccontextmanager
 async def ready(app: st.App) -> AsyncIterator[None]:
-    """Begin to load in the background as the server starts."""
+    """Take visitors once all is loaded: who comes first waits no longer than who comes next."""
     make_ready()
     yield
 
 
-app = st.App("app.py", lifespan=ready)
+app = st.App("app.py", lifespan=ready, middleware=[Middleware(Assets, folder=BROWSER_FILES, prefix="/static/")])

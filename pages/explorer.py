@@ -30,7 +30,7 @@ from tsc_core.sources import Source, SourceError
 from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import ZTF, check_oid
 
-MOST_LISTED, MOST_VIEWED, HOLD_S = 5000, 12, 0.8
+MOST_LISTED, MOST_VIEWED, HOLD_S = 5000, 12, 1.6
 SPECS = ("demo", LIVE, "upload")
 TABS = ("Zoom", "Why", "Packet", "Elsewhere", "Downloads", "Python")
 state = st.session_state

@@ -115,6 +115,45 @@ def compare(runs: list[Run], metric: str) -> None:
     st.plotly_chart(parameter_figure(values, scores, [run.name for run in held], axis, metric), key="parameter")
 
 
+def beside_the_paper(experiments: list[Experiment]) -> None:
+    """Each experiment's table, the paper's column beside ours."""
+    if not experiments:
+        st.info("No experiment here yet: `tsc experiment recurrent --data DIR --out checkpoints/runs/recurrent`.")
+    for experiment in experiments:
+        st.subheader(plain_markdown(experiment.title), anchor=False)
+        if experiment.problem:
+            st.warning(plain_markdown(experiment.problem))
+            continue
+        table = pd.DataFrame(list(experiment.rows)).dropna(axis=1, how="all")
+        shares = {name: st.column_config.NumberColumn(format="%.2f") for name in table if "(%)" in str(name)}
+        shares |= {name: st.column_config.NumberColumn(format=f"%.{digits}f") for name, digits in DIGITS.items()}
+        st.dataframe(table, hide_index=True, column_config=shares)
+        st.caption(plain_markdown(about(experiment)))
+
+
+def table_and_curves(usable: list[Run]) -> None:
+    """What each run was and reached; the curves of those chosen."""
+    if not usable:
+        st.info("No readable run.")
+        return
+    only = st.toggle("Only what differs in the configuration", value=True)
+    table = run_table(usable, only)
+    picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
+    chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or with_curves(usable, 2) or usable[:2]
+    names = ", ".join(run.name for run in chosen[:MOST_CURVES])
+    st.caption(f"Curves of {plain_markdown(names)}. Choose rows at their left edge to compare others.")
+    draw_curves(chosen)
+
+
+def seeds(usable: list[Run]) -> None:
+    """One metric over seeds, and against a hyper-parameter."""
+    names = sorted({name for run in usable for name in metrics_of(run)}, key=lambda n: (n not in FAVOURITES, n))
+    if not names:
+        st.info("No finished run.")
+        return
+    compare(usable, st.selectbox("Metric", names, key="seed_metric"))
+
+
 framed(st, __file__)
 st.title("Training runs", anchor=False)
 with st.sidebar:
@@ -145,43 +184,18 @@ with st.container(horizontal=True):
     st.metric("Runs", len(runs), width="content", border=True)
     st.metric("Finished", sum(bool(run.result) and not run.broken for run in runs), width="content", border=True)
     st.metric("Broken", len(broken), width="content", border=True)
-tables_tab, runs_tab, seeds_tab, broken_tab = st.tabs(
-    ["Paper and ours", "Runs", "Seeds and hyper-parameters", f"Broken ({len(broken)})"]
-)
-with tables_tab:
-    if not experiments:
-        st.info("No experiment here yet: `tsc experiment recurrent --data DIR --out checkpoints/runs/recurrent`.")
-    for experiment in experiments:
-        st.subheader(plain_markdown(experiment.title), anchor=False)
-        if experiment.problem:
-            st.warning(plain_markdown(experiment.problem))
-        else:
-            table = pd.DataFrame(list(experiment.rows)).dropna(axis=1, how="all")
-            shares = {name: st.column_config.NumberColumn(format="%.2f") for name in table if "(%)" in str(name)}
-            shares |= {name: st.column_config.NumberColumn(format=f"%.{digits}f") for name, digits in DIGITS.items()}
-            st.dataframe(table, hide_index=True, column_config=shares)
-            st.caption(plain_markdown(about(experiment)))
-with runs_tab:
-    if usable:
-        only = st.toggle("Only what differs in the configuration", value=True)
-        table = run_table(usable, only)
-        picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
-        chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or with_curves(usable, 2) or usable[:2]
-        names = ", ".join(run.name for run in chosen[:MOST_CURVES])
-        st.caption(f"Curves of {plain_markdown(names)}. Choose rows at their left edge to compare others.")
-        draw_curves(chosen)
-    else:
-        st.info("No readable run.")
-with seeds_tab:
-    names = sorted({name for run in usable for name in metrics_of(run)}, key=lambda n: (n not in FAVOURITES, n))
-    if names:
-        compare(usable, st.selectbox("Metric", names, key="seed_metric"))
-    else:
-        st.info("No finished run.")
-with broken_tab:
-    st.dataframe(
-        pd.DataFrame(
-            [{"run": run.name, "what is wrong": run.problem} for run in broken], columns=["run", "what is wrong"]
-        ),
-        hide_index=True,
-    )
+parts = ["Paper and ours", "Runs", "Seeds and hyper-parameters", f"Broken ({len(broken)})"]
+tables_tab, runs_tab, seeds_tab, broken_tab = st.tabs(parts, key="part", on_change="rerun", bind="query-params")
+if tables_tab.open:
+    with tables_tab:
+        beside_the_paper(experiments)
+if runs_tab.open:
+    with runs_tab:
+        table_and_curves(usable)
+if seeds_tab.open:
+    with seeds_tab:
+        seeds(usable)
+if broken_tab.open:
+    with broken_tab:
+        found = [{"run": run.name, "what is wrong": run.problem} for run in broken]
+        st.dataframe(pd.DataFrame(found, columns=["run", "what is wrong"]), hide_index=True)

@@ -120,9 +120,10 @@ class Desk:
     def warm(self) -> None:
         """Begin to load the predictor in the background; a failure shows where it is asked for."""
         if self._predictor is None and not self._loading.locked():
-            threading.Thread(target=self._load_quietly, name="predictor", daemon=True).start()
+            threading.Thread(target=self.load_quietly, name="predictor", daemon=True).start()
 
-    def _load_quietly(self) -> None:
+    def load_quietly(self) -> None:
+        """Load the predictor; a failure shows where it is asked for."""
         try:
             self.predictor()
         except (ImportError, OSError, ValueError):

@@ -1,0 +1,61 @@
+"""The browser's part of the app, answered from memory: sixty small files stand before the first thing on a page."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Server = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+FOR_GOOD = b"public, immutable, max-age=31536000"  # their names carry a digest of what is in them
+
+
+class Assets:
+    """ASGI middleware: plain GET requests for files of a folder are answered from memory, all others passed on.
+
+    The answers are those of Streamlit's own handler, which opens, checks and streams each file anew. Only files that
+    lay there when the server started are known: no path is ever made from a request.
+
+    Parameters
+    ----------
+    app : ASGI application
+    folder : Path
+        Files whose names change with their contents.
+    prefix : str
+        Of their addresses, with slashes at both ends.
+    """
+
+    def __init__(self, app: Server, folder: Path, prefix: str) -> None:
+        self.app = app
+        files = (path for path in folder.rglob("*") if path.is_file())
+        self.files = {prefix + path.relative_to(folder).as_posix(): path for path in files}
+        self.kept: dict[str, bytes] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        address = scope.get("path", "")
+        if scope["type"] != "http" or scope["method"] != "GET" or address not in self.files or _partial(scope):
+            await self.app(scope, receive, send)
+            return
+        if address not in self.kept:
+            self.kept[address] = self.files[address].read_bytes()
+        body, kind = self.kept[address], mimetypes.guess_type(address)[0] or "application/octet-stream"
+        headers = [
+            (b"content-type", kind.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", FOR_GOOD),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _partial(scope: Scope) -> bool:
+    """Whether a part of the file is asked for, or only a newer one."""
+    return any(name in (b"range", b"if-none-match", b"if-modified-since") for name, _ in scope["headers"])
