@@ -42,6 +42,34 @@ def test_joint_draws_again_with_the_same_stream(pair):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_groups_are_balanced_under_other_conditions(pair):
+    rng = np.random.default_rng(5)
+    x = rng.normal(20.0, 1.0, 3000)
+    low = np.where(x < 19.5, "low", "high")
+    stored = fit_joint({"x": x}, {"y": rng.normal(size=3000)}, list(low))
+    given = {"x": rng.normal(19.7, 1.0, 3000)}
+    before = Joint.from_dict(stored).draw(given, np.random.default_rng(0))[1].mean()
+    calibrate._balance(stored, given, {})
+    after = Joint.from_dict(stored).draw(given, np.random.default_rng(0))[1].mean()
+    assert abs(after - (low == "low").mean()) < 0.02 < abs(before - (low == "low").mean())
+
+
+def test_scatter_of_the_measurement_is_taken_away():
+    rng = np.random.default_rng(2)
+    value = 0.3 + 0.04 * rng.standard_normal(4000)
+    found = calibrate._without(value + 0.03 * rng.standard_normal(4000), 0.03)
+    assert (np.median(found), found.std()) == (pytest.approx(0.3, abs=0.01), pytest.approx(0.04, rel=0.07))
+
+
+def test_other_contents_are_used_for_a_while():
+    shipped = calibration.table("rb")
+    other = json.loads(calibration.PATH.read_text())
+    other["tables"]["rb"]["edges"] = [7.0]
+    with calibration.using(other):
+        assert calibration.table("rb").edges.tolist() == [7.0]
+    assert calibration.table("rb").edges.tolist() == shipped.edges.tolist()
+
+
 def test_joint_leaves_out_rows_with_missing_numbers():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 300))
@@ -90,7 +118,7 @@ def test_centre_numbers_of_a_round_spot():
 def test_command_fits_an_archive(tmp_path, monkeypatch, capsys):
     write_archive(tmp_path / "night.tar.gz", simulate_objects(90, 6, Recipe(detections=1)))
     out = tmp_path / "calibration.json"
-    assert calibrate.main([str(tmp_path / "night.tar.gz"), "--out", str(out), "--procs", "1"]) == 0
+    assert calibrate.main([str(tmp_path / "night.tar.gz"), "--out", str(out)]) == 0
     assert "90 alerts" in capsys.readouterr().out
     stored = json.loads(out.read_text())
     shipped = json.loads(calibration.PATH.read_text())

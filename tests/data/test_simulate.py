@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tsc_core.cli import FAILED, main
-from tsc_core.data.simulate import avro, cadence, demo, lightcurves
+from tsc_core.data.simulate import avro, cadence, demo, exposures, lightcurves, render, scene
 from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
 from tsc_core.sources.packets import PacketSource, decode_packets
@@ -161,7 +161,25 @@ def test_every_class_after_years(label):
 
 
 def test_seeing_is_inverted():
-    assert cadence.stated_seeing(np.array([cadence.drawn_seeing(2.9)]))[0] == pytest.approx(2.9)
+    stated, fid = np.array([2.1, 2.9, 2.9]), np.array([1, 1, 2])
+    assert cadence.stated_seeing(cadence.drawn_seeing(stated, fid), fid) == pytest.approx(stated)
+
+
+def test_only_bright_sources_are_thinned():
+    mags = np.repeat([[16.0] * 4, [20.0] * 4], 4000, axis=0)
+    none = np.zeros(len(mags))
+    kept = scene._thinned(scene.Field(none, none, mags, none), 18.0, 0.1, np.random.default_rng(0))
+    assert (kept.mags[:, 1] == 20.0).sum() == 4000
+    assert (kept.mags[:, 1] == 16.0).mean() == pytest.approx(10**-0.2 / (1 + 10**-0.2), abs=0.02)
+
+
+def test_speckle_follows_the_light_and_is_rough():
+    star = 5000.0 * np.exp(-0.5 * (render.grid()[:, None] ** 2 + render.grid() ** 2) / 1.2**2)
+    light = np.stack([star, 2.0 * star] * 60)
+    left = exposures._speckle(light, np.random.default_rng(1))
+    assert left[1::2].std() / left[::2].std() == pytest.approx(2.0, rel=0.3)
+    assert abs((left[..., 1:] * left[..., :-1]).mean()) < 0.1 * (left**2).mean()
+    assert np.abs(left[:, :8]).max() < 1.0
 
 
 def test_light_curves_keep_their_analytic_form():

@@ -38,8 +38,8 @@ class Fault:
 
     extra: np.ndarray
     stars: tuple[tuple[float, float, float], ...] = ()
-    misalignment: float = 0.07
-    mismatch: float = 0.02
+    misalignment: float = 0.04
+    mismatch: float = 0.012
     at: np.ndarray | None = None
 
 
@@ -69,7 +69,7 @@ def cosmic_ray(visits: Visits, rng: np.random.Generator) -> Fault:
     """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
     length = rng.exponential(1.5) + 0.3
     track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
-    return Fault(_blank(len(visits)) + track * _peak(visits, rng, 80.0))
+    return Fault(_blank(len(visits)) + track * _peak(visits, rng, 150.0))
 
 
 def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
@@ -81,7 +81,7 @@ def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
     fall = np.exp(-np.hypot(GRID[None, :] - x, GRID[:, None] - y) / rng.uniform(20.0, 60.0))
     image = spike * fall / max(float(fall[FRAME // 2, FRAME // 2]), 1e-9)
     extra = _blank(len(visits)) + image * _peak(visits, rng, 30.0, 0.8)
-    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.12, 0.03)
+    return Fault(extra, ((x, y, rng.uniform(10.5, 13.0)),), 0.07, 0.017)
 
 
 def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
@@ -90,18 +90,20 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     at = rng.uniform(-0.5, 0.5, (epochs, 2))
     share = 0.0135 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
     faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
-    mag = float(np.clip(min(rng.normal(15.9, 2.1), faintest), 11.4, 20.0))
+    brightest = 12.4 + rng.exponential(0.6)
+    mag = float(np.clip(min(rng.normal(15.9, 2.1), faintest), brightest, 20.0))
+    share = share * np.exp(-0.5 * min(max((15.7 - mag) / 1.5, 0.0), 1.0) * np.abs(rng.standard_normal(epochs)))
     flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.3 + rng.exponential(0.4, epochs)))
     widths = visits.seeing / 2.35
     extra = np.stack([_blob(x, y, w, rng) for (x, y), w in zip(at, widths, strict=True)])
     sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
     star = (float(rng.normal(0.0, 0.13)), float(rng.normal(0.0, 0.13)), mag)
-    return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.09), 0.35), 0.03, at)
+    return Fault(extra * (sign * flux)[:, None, None], (star,), rng.lognormal(math.log(0.05), 0.35), 0.017, at)
 
 
 def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = width * rng.lognormal(0.17, 0.09), width * rng.lognormal(0.12, 0.08)
+    a, b = width * rng.lognormal(0.24, 0.1), width * rng.lognormal(0.17, 0.09)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
@@ -113,9 +115,9 @@ def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndar
 def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:
     """The core or the rim of a saturated star, with its bleeding column."""
     angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(0.0, 9.0)
-    x, y, mag = offset * math.cos(angle), offset * math.sin(angle), rng.uniform(10.8, 13.4)
+    x, y, mag = offset * math.cos(angle), offset * math.sin(angle), rng.uniform(11.6, 13.6)
     bleed = _line(x, y, math.pi / 2, rng.uniform(4.0, 50.0), 0.7) * rng.normal(0.0, 150.0, (len(visits), 1, 1))
-    return Fault(_blank(len(visits)) + bleed, ((x, y, mag),), 0.15, 0.03)
+    return Fault(_blank(len(visits)) + bleed, ((x, y, mag),), 0.085, 0.017)
 
 
 def hot_column(visits: Visits, rng: np.random.Generator) -> Fault:

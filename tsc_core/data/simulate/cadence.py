@@ -17,9 +17,11 @@ GAIN, READ_NOISE = 4.0, 1.9  # electrons per DN; DN
 SATURATION = 52000.0  # DN
 DARK_SKY = {1: 76.0, 2: 150.0}  # DN per pixel in 30 s without a moon
 MOON_SKY = {1: 150.0, 2: 190.0}  # DN per pixel that a full moon adds
-SEEING = {1: 1.95, 2: 1.76}  # FWHM of a star in pixels of 1.01 arcsec, on the best nights
-STATED_POWER = 1.22  # how the drawn width grows with the FWHM that ZTF states
-BELOW_GLOBAL = 0.66  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
+SEEING = {1: 2.6, 2: 2.39}  # FWHM that ZTF states, in pixels of 1.01 arcsec, on the best nights
+USUAL_SEEING = {1: 2.55, 2: 2.47}  # stated FWHM (pixel) for which stars have the width `USUAL_WIDTH`
+USUAL_WIDTH = {1: 1.6, 2: 1.4}  # FWHM (pixel) of the Moffat profile that real stars have
+STATED_POWER = {1: 1.8, 2: 1.3}  # how that width grows with the stated FWHM
+BELOW_GLOBAL = 0.34  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,20 +115,20 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
 def visits_up_to(site: Site, days: float, rng: np.random.Generator) -> Visits:
     """Visits of the `days` before a given exposure, and that exposure last, in conditions that give its depth."""
     before = draw_visits(site.ra, site.dec, site.mjd - days, site.mjd - 0.01, rng)
-    last = observe(
-        np.array([site.mjd]), np.array([site.fid]), rng, np.array([drawn_seeing(site.seeing)]), np.array([site.limit])
-    )
+    last = observe(np.array([site.mjd]), np.array([site.fid]), rng, np.array([site.seeing]), np.array([site.limit]))
     return Visits(*(np.concatenate([getattr(before, n), getattr(last, n)]) for n in Visits.__slots__))
 
 
-def drawn_seeing(stated: float) -> float:
+def drawn_seeing(stated: np.ndarray, fid: np.ndarray) -> np.ndarray:
     """FWHM (pixel) of the profile that makes an image for which ZTF states a FWHM of `stated`."""
-    return 2.75 * (stated / 2.75) ** STATED_POWER / 1.32
+    usual, width, power = (_by_band(table, fid) for table in (USUAL_SEEING, USUAL_WIDTH, STATED_POWER))
+    return width * (stated / usual) ** power
 
 
-def stated_seeing(drawn: np.ndarray) -> np.ndarray:
+def stated_seeing(drawn: np.ndarray, fid: np.ndarray) -> np.ndarray:
     """Inverse of `drawn_seeing`."""
-    return 2.75 * (drawn * 1.32 / 2.75) ** (1.0 / STATED_POWER)
+    usual, width, power = (_by_band(table, fid) for table in (USUAL_SEEING, USUAL_WIDTH, STATED_POWER))
+    return usual * (drawn / width) ** (1.0 / power)
 
 
 def observe(
@@ -138,18 +140,22 @@ def observe(
 ) -> Visits:
     """The sky at given times: seeing and depth (drawn where not given: moon, clouds), and the images that go with them.
 
+    `seeing` is the FWHM (pixel) that ZTF states, (V,).
+
     Background and zero point are drawn together as real images of that filter, depth and seeing have them.
     """
     count = len(mjd)
     if seeing is None:
         worse = rng.exponential(0.10, count) + (rng.uniform(size=count) < 0.15) * rng.exponential(0.3, count)
-        seeing = np.clip(_by_band(SEEING, fid) * np.exp(worse + 0.02 * rng.standard_normal(count)), 1.6, 5.0)
+        seeing = np.clip(_by_band(SEEING, fid) * np.exp(0.8 * worse + 0.016 * rng.standard_normal(count)), 2.2, 5.6)
     if limit is None:
         limit = _depth(mjd, fid, seeing, rng)
-    given = {"fid": fid, "limit": limit, "seeing": stated_seeing(seeing)}
+    given = {"fid": fid, "limit": limit, "seeing": seeing}
     sky = joint("exposure").draw(given, rng)[0]
     zeropoint = joint("zeropoint").draw(given | sky, rng)[0]["zeropoint"]
-    return Visits(mjd, fid, seeing, np.exp(sky["sky"]), zeropoint, limit, rng.lognormal(0.0, 0.4, count))
+    return Visits(
+        mjd, fid, drawn_seeing(seeing, fid), np.exp(sky["sky"]), zeropoint, limit, rng.lognormal(0.0, 0.4, count)
+    )
 
 
 def _depth(mjd: np.ndarray, fid: np.ndarray, seeing: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Fit `calibration.json` to an archive of real alerts: ``python -m tsc_core.data.simulate.calibrate ARCHIVE``.
 
-Tables and joint distributions come from the real alerts alone. Made alerts, simulated in the same exposures with the
-tables that ship, give the ranks by which their pixels enter the distribution "measurement": fit twice after a change
-of the images' noise.
+Tables and joint distributions come from the real alerts alone. Made alerts, simulated in the same exposures with what
+was just fitted, then give the ranks by which their pixels enter the distribution "measurement". The file that ships is
+not read: the same archive and labels give the same file again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from tsc_core.alerts import Alert
 from tsc_core.data.labels import LabelError, read_labels
 from tsc_core.data.simulate.calibrate_tables import fit_tables
-from tsc_core.data.simulate.calibration import PATH
+from tsc_core.data.simulate.calibration import PATH, using
 from tsc_core.data.simulate.compare import made_alert, real_alerts, sites_of
-from tsc_core.data.simulate.joint import fit_joint, quantiles
+from tsc_core.data.simulate.joint import Joint, fit_joint, quantiles
 from tsc_core.data.simulate.pixels import CALM, calm_numbers, central, centre_numbers
 from tsc_core.data.simulate.population import Recipe, simulate_each
 from tsc_core.sources.base import SourceError
@@ -31,7 +30,12 @@ from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import ZTF
 
 FEWEST_ALERTS = 50
+BALANCING_STEPS = 12
 USED = ("width", "ratio", "below")  # of the pixels' numbers
+TIE_ERROR, LEAST_KEPT = (
+    0.03,
+    0.2,
+)  # of a correlation between pixels of one stamp; share of a variance that is real at least
 FLOOR = (2.28, 2.36)  # pixel: where SExtractor takes the least width it allows
 
 
@@ -47,6 +51,7 @@ def fit_joints(alerts: Sequence[Alert]) -> dict[str, object]:
     record = {name: np.array([_number(a, name) for a in whole]) for name in FIELDS}
     calm = np.array([_calm(alert) for alert in whole])
     pixel = dict(zip(CALM, calm.T, strict=True))
+    pixel["difference_median"] = np.array([np.nanmedian(_clean(alert.stamps.difference)) for alert in whole])
     visit = {
         "fid": record["fid"],
         "limit": record["diffmaglim"],
@@ -88,16 +93,23 @@ def _clean(image: np.ndarray) -> np.ndarray:
 
 
 def _texture(pixel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What an exposure's and its reference's noise is like."""
-    ties = {name: value for name, value in pixel.items() if "_tie_" in name}
+    """What an exposure's and its reference's noise is like; made images add their own scatter of the ties."""
+    ties = {name: _without(value, TIE_ERROR) for name, value in pixel.items() if "_tie_" in name}
     return {
         "science_noise": np.log(pixel["science_noise"]),
         "template_noise": np.log(pixel["template_noise"]),
         "difference_noise": np.log(pixel["difference_noise"] / pixel["science_noise"]),
         "template_level": pixel["template_level"] - pixel["science_level"],
-        "difference_level": pixel["difference_level"],
+        "difference_level": pixel["difference_median"],
         **ties,
     }
+
+
+def _without(value: np.ndarray, error: float) -> np.ndarray:
+    """Values (N,) drawn towards their median until the scatter that `error` brought is gone."""
+    low, middle, high = np.nanquantile(value, (0.16, 0.5, 0.84))
+    kept = max(1.0 - (2.0 * error / (high - low)) ** 2, LEAST_KEPT)
+    return middle + math.sqrt(kept) * (value - middle)
 
 
 def _measurement(
@@ -108,7 +120,7 @@ def _measurement(
 ) -> dict[str, object]:
     """What ZTF's pipeline states of the difference, given its pixels."""
     seen = seen_numbers(alerts, pixel)
-    excess = {"excess": record["diffmaglim"] - record["magpsf"]}
+    excess = {"excess": record["diffmaglim"] - record["magpsf"], "positive": record["isdiffpos"]}
     stated = {
         "sigmapsf": np.log(record["sigmapsf"]),
         "chipsf": np.log(np.clip(record["chipsf"], 0.01, None)),
@@ -133,11 +145,40 @@ def seen_numbers(alerts: Sequence[Alert], pixel: dict[str, np.ndarray]) -> dict[
     return centre_numbers(boxes["difference"], above["science"], above["template"], pixel["difference_noise"])
 
 
-def own_quantiles(alerts: Sequence[Alert]) -> dict[str, list[float]]:
-    """Quantiles of the same numbers over made alerts: what the simulator's pixels are ranked in."""
-    whole = [a for a in alerts if a.stamps is not None and a.stamps.shape == (ZTF.stamp_size,) * 2]
+def adapted(fitted: dict[str, object], made: Sequence[Alert]) -> dict[str, object]:
+    """What was fitted, with how made alerts enter it.
+
+    `own` holds the quantiles of the pixels' numbers over made alerts, the ranks by which they are read. The groups of
+    "measurement" get the weights with which made alerts fall into each as often as real ones do.
+    """
+    whole = [a for a in made if a.stamps is not None and a.stamps.shape == (ZTF.stamp_size,) * 2]
     pixel = dict(zip(CALM, np.array([_calm(alert) for alert in whole]).T, strict=True))
-    return {name: quantiles(v[np.isfinite(v)]).tolist() for name, v in seen_numbers(whole, pixel).items()}
+    seen = seen_numbers(whole, pixel)
+    own = {name: quantiles(v[np.isfinite(v)]) for name, v in seen.items()}
+    record = {name: np.array([_number(a, name) for a in whole]) for name in FIELDS}
+    stated = {
+        "fid": record["fid"],
+        "limit": record["diffmaglim"],
+        "seeing": record["fwhm"] * record["seeratio"],
+        "excess": record["diffmaglim"] - record["magpsf"],
+        "positive": record["isdiffpos"],
+    }
+    _balance(fitted["joints"]["measurement"], stated | seen, own)
+    return fitted | {"own": {name: q.tolist() for name, q in own.items()}}
+
+
+def _balance(stored: dict[str, object], given: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> None:
+    """Scale the weights of a joint's components, in place, until its groups have their shares under `given`."""
+    group = np.array([part["group"] for part in stored["components"]])
+    weight = np.array([part["weight"] for part in stored["components"]])
+    wanted = np.bincount(group, weight)
+    finite = np.isfinite(np.stack([given[name] for name in stored["conditions"]])).all(axis=0)
+    kept = {name: given[name][finite] for name in stored["conditions"]}
+    for _ in range(BALANCING_STEPS):
+        share = Joint.from_dict(stored).shares(kept, np.random.default_rng(0), own).mean(axis=0)
+        weight = weight * (wanted / np.bincount(group, share))[group]
+        for part, value in zip(stored["components"], weight / weight.sum(), strict=True):
+            part["weight"] = round(float(value), 6)
 
 
 def _reference(record: dict[str, np.ndarray], crowd: dict[str, np.ndarray]) -> dict[str, object]:
@@ -174,7 +215,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("archive", type=Path, help="packets: a .tar.gz, a folder, or one .avro file")
     parser.add_argument("--out", type=Path, default=PATH, help="default: the file that ships")
     parser.add_argument("--labels", type=Path, help="CSV of known classes (oid or objectId, label)")
-    parser.add_argument("--procs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     args = parser.parse_args(arguments)
     try:
         labels = {row.oid: row.label for row in read_labels(args.labels).labels} if args.labels else {}
@@ -185,17 +225,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(alerts) < FEWEST_ALERTS:
         print(f"calibrate: {len(alerts)} objects with stamps found, {FEWEST_ALERTS} needed", file=sys.stderr)
         return 1
-    made = _made(alerts, labels, args.procs)
-    text = json.dumps(fit(alerts) | {"own": own_quantiles(made)}, separators=(",", ":"), allow_nan=False)
+    fitted = fit(alerts)
+    with using(fitted | {"own": {}}):
+        made = _made(alerts, labels)
+    text = json.dumps(adapted(fitted, made), separators=(",", ":"), allow_nan=False)
     args.out.write_text(text + "\n", encoding="utf-8")
     print(f"{len(alerts)} alerts in {args.out}")
     return 0
 
 
-def _made(alerts: Sequence[Alert], labels: Mapping[str, str], processes: int) -> list[Alert]:
-    """The same exposures, simulated with the tables that ship."""
+def _made(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[Alert]:
+    """The same exposures, simulated in this process."""
     sites = sites_of(alerts, labels, np.random.default_rng(0))
-    found = simulate_each(made_alert, len(sites), 0, Recipe(sites=sites), processes)
+    found = simulate_each(made_alert, len(sites), 0, Recipe(sites=sites))
     return [alert for alert, _ in tqdm(found, total=len(sites), unit="object", file=sys.stderr, disable=None)]
 
 

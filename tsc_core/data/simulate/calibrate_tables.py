@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.calibration import LEVELS
+from tsc_core.data.simulate.calibration import CROWDED, FAR, LEVELS
 
 FEWEST = 25  # real alerts that a bin needs; with fewer it borrows its neighbour's
 Row = Mapping[str, float]
 SCORR_EDGES = (5.0, 5.6, 6.3, 7.2, 8.5, 10.0, 12.5, 16.0, 22.0, 35.0)
+HERE = 1.5  # arcsec within which a source is the candidate's own
+NEAR_EDGES = (2.0, 2.6, 3.3, 4.2, 5.5, 8.0, 12.0)
+CROWD_EDGES = (6.0, 12.0, 25.0, 50.0)
 MAG_EDGES = (13.5, 14.5, 15.5, 16.5, 17.5, 18.5, 19.5, 20.5, 21.0, 21.5, 22.0)
 
 
@@ -29,36 +32,70 @@ def _scorr(row: Row) -> float:
     return row["scorr"]
 
 
-def _listed(row: Row, low: float, high: float) -> bool:
-    """Whether the nearest PS1 source has an r magnitude and lies between two distances (arcsec)."""
-    return row["srmag1"] > 0 and low <= row["distpsnr1"] < high
+def _on(row: Row) -> bool:
+    """Whether the nearest PS1 source is where the candidate is, and has an r magnitude."""
+    return row["srmag1"] > 0 and 0.0 <= row["distpsnr1"] < HERE
 
 
-def _score(name: str, rank: int, only: Callable[[Row], bool]) -> dict[str, Wanted]:
-    """Two tables of PS1's star score: how often it is the 0.5 of "unknown", and its value elsewhere."""
-    score, mag = f"sgscore{rank}", f"srmag{rank}"
-    return {
-        f"unknown_{name}": Wanted(lambda r: float(r[score] == 0.5), lambda r: r[mag], MAG_EDGES, only),
-        f"sgscore_{name}": Wanted(
-            lambda r: r[score], lambda r: r[mag], MAG_EDGES, lambda r: only(r) and r[score] != 0.5
-        ),
-    }
+def _unknown(row: Row) -> float:
+    return float(row["score"] == 0.5)
+
+
+def _score(name: str, only: Callable[[Row], bool]) -> dict[str, Wanted]:
+    """PS1's star score where it is not the 0.5 of "unknown", by magnitude."""
+    return {f"sgscore_{name}": Wanted(lambda n: n["score"], lambda n: n["mag"], MAG_EDGES, only)}
 
 
 WANTED: dict[str, Wanted] = {
     "rb": Wanted(lambda r: r["rb"], _scorr, SCORR_EDGES),
     "drb": Wanted(lambda r: r["drb"], _scorr, SCORR_EDGES, lambda r: r.get("drb") is not None),
-    **_score("on", 1, lambda r: _listed(r, 0.0, 1.5)),
-    **_score("alone", 1, lambda r: _listed(r, 1.5, 30.0)),
-    **_score("beside", 2, lambda r: _listed(r, 0.0, 1.5) and r["srmag2"] > 0),
+    "unknown_on": Wanted(lambda r: float(r["sgscore1"] == 0.5), lambda r: r["srmag1"], MAG_EDGES, _on),
+    "sgscore_on": Wanted(
+        lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _on(r) and r["sgscore1"] != 0.5
+    ),
+}
+NEIGHBOURS: dict[str, Wanted] = {
+    "unknown_beside": Wanted(_unknown, lambda n: n["away"], NEAR_EDGES, lambda n: n["beside"] and n["mag"] > 0),
+    "unknown_alone": Wanted(_unknown, lambda n: n["mag"], MAG_EDGES, lambda n: not n["beside"] and n["mag"] > 0),
+    "unknown_lost": Wanted(_unknown, lambda n: n["away"] if n["beside"] else FAR, NEAR_EDGES, lambda n: n["mag"] < 0),
+    "sgscore_lost": Wanted(
+        lambda n: n["score"], lambda n: n["crowd"], CROWD_EDGES, lambda n: n["mag"] < 0 and n["score"] != 0.5
+    ),
+    **{
+        name: wanted
+        for beside, where in ((True, "beside"), (False, "alone"))
+        for crowded, how in ((True, "crowded"), (False, "sparse"))
+        for name, wanted in _score(
+            f"{where}_{how}",
+            lambda n, beside=beside, crowded=crowded: (
+                n["mag"] > 0 and n["score"] != 0.5 and n["beside"] == beside and (n["crowd"] >= CROWDED) == crowded
+            ),
+        ).items()
+    },
 }
 
 
+def _neighbours(rows: Sequence[Row]) -> list[Row]:
+    """PS1's sources that are not the candidate's own, as rows of their own; `mag` is negative where r is missing."""
+    return [
+        {
+            "mag": row[f"srmag{rank}"],
+            "score": row[f"sgscore{rank}"],
+            "away": row[f"distpsnr{rank}"],
+            "crowd": row["nmtchps"],
+            "beside": 0.0 <= row["distpsnr1"] < HERE,
+        }
+        for row in rows
+        for rank in (1, 2, 3)
+        if row[f"distpsnr{rank}"] >= HERE
+    ]
+
+
 def fit_tables(rows: Sequence[Row]) -> dict[str, object]:
-    """Every table of `WANTED` from the candidate records of real alerts."""
-    tables = {}
-    for name, wanted in WANTED.items():
-        kept = [row for row in rows if wanted.only(row)]
+    """Every table of `WANTED` and `NEIGHBOURS` from the candidate records of real alerts."""
+    tables, near = {}, _neighbours(rows)
+    for name, wanted in {**WANTED, **NEIGHBOURS}.items():
+        kept = [row for row in (near if name in NEIGHBOURS else rows) if wanted.only(row)]
         value = np.array([wanted.value(row) for row in kept], dtype=float)
         bins = np.searchsorted(wanted.edges, [wanted.condition(row) for row in kept])
         tables[name] = {"edges": list(wanted.edges), "quantiles": _quantiles(value, bins, len(wanted.edges) + 1)}

@@ -9,6 +9,8 @@ alerts; the simulator enters with a rank between 0 and 1 that its own pixels or 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,8 @@ import numpy as np
 from tsc_core.data.simulate.joint import Joint
 
 PATH = Path(__file__).with_name("calibration.json")
+CROWDED = 12  # PS1 sources within 30 arcsec from which on a field has tables of its own
+FAR = 30.0  # arcsec: stands for the distance from a source that the candidate does not lie on
 LEVELS = np.array([0, 0.01, 0.03, 0.06, *np.arange(0.1, 0.95, 0.05), 0.94, 0.97, 0.99, 1.0])
 
 
@@ -63,6 +67,27 @@ def own_quantiles() -> dict[str, np.ndarray]:
     return {name: np.array(quantiles) for name, quantiles in _stored()["own"].items()}
 
 
+@contextmanager
+def using(stored: Mapping[str, object]) -> Iterator[None]:
+    """Let this process simulate with other contents than those of the file that ships."""
+    global _instead
+    _instead = stored
+    _forget()
+    try:
+        yield
+    finally:
+        _instead = None
+        _forget()
+
+
+def _forget() -> None:
+    for cached in (table, joint, own_quantiles, _stored):
+        cached.cache_clear()
+
+
+_instead: Mapping[str, object] | None = None
+
+
 @cache
-def _stored() -> dict[str, dict]:
-    return json.loads(PATH.read_text(encoding="utf-8"))
+def _stored() -> Mapping[str, dict]:
+    return json.loads(PATH.read_text(encoding="utf-8")) if _instead is None else _instead

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from tsc_core.data.simulate.calibration import joint, table
+from tsc_core.data.simulate.calibration import CROWDED, FAR, joint, table
 from tsc_core.data.simulate.scene import BANDS, HALF, Field
 from tsc_core.survey import ZTF
 
@@ -122,10 +122,27 @@ def _extent_rank(field: Field, tie: float, shift: float, rng: np.random.Generato
     return ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) + crowd)
 
 
-def _score(name: str, r: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """PS1's star score by brightness and rank; 0.5 where it is not known."""
-    unknown = table(f"unknown_{name}").mean(r) > rng.uniform(size=len(r))
-    return np.where(unknown, 0.5, table(f"sgscore_{name}").draw(r, rank))
+def _centre_score(r: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """PS1's star score of what lies at the candidate, by brightness and rank; 0.5 where it is not known."""
+    unknown = table("unknown_on").mean(r) > rng.uniform(size=len(r))
+    return np.where(unknown, 0.5, table("sgscore_on").draw(r, rank))
+
+
+def _field_score(
+    field: Field, centre: np.ndarray, listed: np.ndarray, lost: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The score of the others: by brightness and crowding, unknown near a source that the candidate lies on."""
+    r, rank = field.mags[:, 1], 1.0 - _extent_rank(field, 0.9, 0.0, rng)
+    away = np.hypot(field.x, field.y) * ZTF.pixel_arcsec
+    crowd = float((listed & (away < 30.0)).sum())
+    near = away if centre.any() else np.full(len(r), FAR)
+    place = ("beside" if centre.any() else "alone") + ("_crowded" if crowd >= CROWDED else "_sparse")
+    score = np.where(
+        lost, table("sgscore_lost").draw(np.full(len(r), crowd), rank), table(f"sgscore_{place}").draw(r, rank)
+    )
+    by_light = table("unknown_beside").mean(near) if centre.any() else table("unknown_alone").mean(r)
+    unknown = np.where(lost, table("unknown_lost").mean(near), by_light)
+    return np.where(unknown > rng.uniform(size=len(r)), 0.5, score)
 
 
 def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
@@ -135,13 +152,11 @@ def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
     r, shade = field.mags[:, 1], _shade(field)
     listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - 21.75) / 0.3))
     centre = np.hypot(field.x, field.y) < 1.5
-    rank = 1.0 - _extent_rank(field, 0.9, -0.35, rng)  # a crowd is of stars
-    blended = 1.0 - _extent_rank(field, 0.9, 0.9, rng)  # and makes the one that varies look odd
-    rank = rank * (1.0 - 0.5 * _shade(field, 6.0, 0.6))  # a bright star near by makes stars look odd
-    others = "beside" if centre.any() else "alone"
-    score = np.where(centre & (shade < 0.5), _score("on", r, blended, rng), _score(others, r, rank, rng))
     lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
-    score = np.where(rng.uniform(size=len(r)) < np.maximum(0.85 * shade, 0.3 * lost), 0.5, score)
+    blended = 1.0 - _extent_rank(field, 0.9, 0.9, rng)  # a crowd makes the one that varies look odd
+    score = np.where(
+        centre & (shade < 0.5), _centre_score(r, blended, rng), _field_score(field, centre, listed, lost, rng)
+    )
     columns: dict[str, np.ndarray] = {"score": score[listed]}
     changed = np.clip(0.07 * rng.standard_t(2.2, len(r)), -1.5, 1.5)  # PS1 looked years before
     for place, band in enumerate(BANDS):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from tsc_core.data.simulate.artefacts import Fault
 from tsc_core.data.simulate.cadence import GAIN, SATURATION, Visits, stated_seeing
@@ -13,14 +14,15 @@ from tsc_core.data.simulate.pixels import central, centroid
 from tsc_core.data.simulate.render import SPARE, STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources, smoothed
 from tsc_core.data.simulate.scene import Field
 
-TEMPLATE_SEEING = {1: 2.14, 2: 1.97}  # FWHM in pixels
+TEMPLATE_SEEING = {1: 1.86, 2: 1.74}  # FWHM in pixels
 MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
 CATALOGUED, NEARBY = 21.75, 29.7  # r mag and pixels: what PS1 counts within 30 arcsec
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
 QUIET = 0.45  # share of the pixels that count as without a source
-SHARPER = 0.965  # than what the stated seeing implies
-SOFTENED = 0.06  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
-FITTED = 0.7  # how far the fitted position follows noise, beside the moments'
+SPECKLE = 0.095  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
+SPECKLE_REACH, SPECKLE_CORE = 9, 0.55
+SOFTENED = 0.08  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
+FITTED = 0.95  # how far the fitted position follows noise, beside the moments'
 ELLIPTICITY, WIDTH_ERROR = 0.055, 0.05
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
@@ -78,18 +80,30 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
     wrong = 1.0 + fault.mismatch * rng.standard_normal(offset.shape)
     gain = 1.0 + 0.006 * rng.standard_normal(len(visits))
     matched = Psf(seeing.x * wrong[:, 0], seeing.y * wrong[:, 1])
-    expected = _light(scene, scene.subject.before, matched, shift, frame) * gain[:, None, None]
+    expected = _light(scene, scene.subject.before, matched, shift, frame)
+    speckle = _speckle(expected, rng)
+    expected = expected * gain[:, None, None]
     whole = _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
+    whole = replace(whole, difference=whole.difference + speckle)
     return _centred(whole)
 
 
 def _widths(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
     """PSF of the science images and of the references: elliptical, and not quite as wide as ZTF states."""
     stretch = np.exp(ELLIPTICITY * rng.standard_normal(len(visits)))
-    width = SHARPER * visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(len(visits)))
+    width = visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(len(visits)))
     odd = {band: np.exp(WIDTH_ERROR * rng.standard_normal()) for band in (1, 2)}
     sharp = np.array([TEMPLATE_SEEING[int(band)] * odd[int(band)] for band in visits.fid])
     return Psf(width * stretch, width / stretch), Psf(sharp, sharp)
+
+
+def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a matched subtraction leaves of stars: rough from pixel to pixel, wider than the star, as bright as it."""
+    light = np.clip(light, 0.0, None)
+    around = np.clip(uniform_filter(light, (0, SPECKLE_REACH, SPECKLE_REACH)), 0.0, None)
+    level = SPECKLE * np.exp(0.4 * rng.standard_normal(len(light)))[:, None, None]
+    rough = rng.standard_normal(light.shape, dtype=np.float32)
+    return level * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
 
 
 def _centred(cutouts: Cutouts) -> Cutouts:
@@ -188,10 +202,13 @@ class Rest:
 def _left(
     light: np.ndarray, calm: np.ndarray, texture: dict[str, np.ndarray], image: str, other: np.ndarray | float = 0.0
 ) -> Rest:
-    """The wanted noise of an image's calm pixels, less what faint sources and `other` noise bring to them already."""
-    count = calm.sum(axis=(1, 2))
-    level = np.where(calm, light, 0.0).sum(axis=(1, 2)) / count
-    flat = np.where(calm, light - level[:, None, None], 0.0)
+    """The wanted noise of an image's calm pixels, less what faint sources and `other` noise bring to them already.
+
+    Light is cut at three times the noise, as where the noise of real images was measured.
+    """
+    count, most = calm.sum(axis=(1, 2)), 3.0 * texture[f"{image}_noise"][:, None, None]
+    level = np.where(calm, np.clip(light, -most, most), 0.0).sum(axis=(1, 2)) / count
+    flat = np.where(calm, np.clip(light - level[:, None, None], -most, most), 0.0)
     wanted = texture[f"{image}_noise"] ** 2
     own = np.maximum(wanted - (flat**2).sum(axis=(1, 2)) / count - np.square(other), 0.5 * wanted)
     pairs = {
@@ -217,7 +234,7 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     given = {
         "fid": visits.fid,
         "limit": visits.limit,
-        "seeing": stated_seeing(visits.seeing),
+        "seeing": stated_seeing(visits.seeing, visits.fid),
         "sky": np.log(visits.sky),
         "crowd": np.full(len(visits), np.log(crowd + 1.0)),
     }

@@ -105,13 +105,10 @@ class Joint:
         `own` holds quantiles (at `LEVELS`) of conditions whose distribution is not that of the fitted alerts: these
         enter by their rank.
         """
-        known = [q if own is None else own.get(name, q) for name, q in zip(self.conditions, self.known, strict=True)]
         if not len(given[self.conditions[0]]):
             return {name: np.zeros(0) for name in self.targets}, np.zeros(0, dtype=int)
-        values = (np.asarray(given[name], dtype=float) for name in self.conditions)
-        scores = np.stack([_score(v, q, rng) for v, q in zip(values, known, strict=True)], axis=1)
-        density = np.stack([part.log_density(scores) for part in self.components], axis=1)
-        share = np.exp(density - logsumexp(density, axis=1, keepdims=True)).cumsum(axis=1)
+        scores = self._scores(given, rng, own)
+        share = self._shares(scores).cumsum(axis=1)
         chosen = (rng.uniform(size=(len(scores), 1)) > share[:, :-1]).sum(axis=1)
         normal = rng.standard_normal((len(scores), len(self.targets)))
         found, group = np.empty(normal.shape), np.zeros(len(scores), dtype=int)
@@ -122,6 +119,23 @@ class Joint:
             for column, quantiles in enumerate(self.drawn[part.group]):
                 found[rows, column] = np.interp(ranks[:, column], LEVELS, quantiles)
         return {name: found[:, column] for column, name in enumerate(self.targets)}, group
+
+    def shares(
+        self, given: Mapping[str, np.ndarray], rng: np.random.Generator, own: Mapping[str, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Probability of each component, (N, components), for conditions as in `draw`."""
+        return self._shares(self._scores(given, rng, own))
+
+    def _scores(
+        self, given: Mapping[str, np.ndarray], rng: np.random.Generator, own: Mapping[str, np.ndarray] | None
+    ) -> np.ndarray:
+        known = [q if own is None else own.get(name, q) for name, q in zip(self.conditions, self.known, strict=True)]
+        values = (np.asarray(given[name], dtype=float) for name in self.conditions)
+        return np.stack([_score(v, q, rng) for v, q in zip(values, known, strict=True)], axis=1)
+
+    def _shares(self, scores: np.ndarray) -> np.ndarray:
+        density = np.stack([part.log_density(scores) for part in self.components], axis=1)
+        return np.exp(density - logsumexp(density, axis=1, keepdims=True))
 
 
 def _score(value: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:

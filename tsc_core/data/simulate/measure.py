@@ -82,7 +82,7 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     light = np.clip(science - sky, 0, None)
     seen = centre_numbers(box, science - sky, template - sky, cutouts.noise)
     magpsf = visits.zeropoint - 2.5 * np.log10(flux)
-    stated = _stated(seen, magpsf, visits, rng)
+    stated = _stated(seen | {"positive": (signed >= 0).astype(float)}, magpsf, visits, rng)
     inner = box[:, 2:-2, 2:-2]
     return Measured(
         signed >= 0,
@@ -113,7 +113,7 @@ def _stated(
     seen: dict[str, np.ndarray], magpsf: np.ndarray, visits: Visits, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """What ZTF's pipeline states of such pixels: errors, quality, size and star score, drawn together, (A,) each."""
-    stated = stated_seeing(visits.seeing)
+    stated = stated_seeing(visits.seeing, visits.fid)
     given = {"fid": visits.fid, "limit": visits.limit, "seeing": stated, "excess": visits.limit - magpsf, **seen}
     law = joint("measurement")
     drawn, group = law.draw(given, rng, own_quantiles())

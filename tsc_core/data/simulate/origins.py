@@ -204,7 +204,7 @@ def _cepheid(rng: np.random.Generator) -> Origin:
 
 
 def _long_period(rng: np.random.Generator) -> Origin:
-    period, phase, size = rng.lognormal(math.log(180.0), 0.6), rng.uniform(), rng.uniform(0.3, 3.5)
+    period, phase, size = rng.lognormal(math.log(180.0), 0.6), rng.uniform(), 0.3 + min(rng.exponential(0.8), 3.5)
 
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         slow = lc.random_walk(mjd, 300.0, 0.15, generator)

@@ -229,7 +229,7 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
         origin.host,
         _subject(timeline, origin.rate),
         visits,
-        fault or Fault(np.zeros((1, 1, 1)), misalignment=0.08 * rng.lognormal(0.0, 0.4), mismatch=0.03),
+        fault or Fault(np.zeros((1, 1, 1)), misalignment=0.045 * rng.lognormal(0.0, 0.4), mismatch=0.017),
     )
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
     patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)

@@ -13,9 +13,9 @@ import numpy as np
 
 from tsc_core.survey import ZTF
 
-# A Moffat profile (beta 3) of FWHM 1 as four Gaussians: weights and sigmas, from a least-squares fit.
-MOFFAT_WEIGHTS = np.array([0.353, 0.4943, 0.1387, 0.014])
-MOFFAT_SIGMAS = np.array([0.3648, 0.6096, 1.0903, 2.2536])
+# A Moffat profile (beta 2.1, as wide-winged as real stars) of FWHM 1 as four Gaussians, from a least-squares fit.
+MOFFAT_WEIGHTS = np.array([0.2102, 0.4393, 0.2618, 0.0887])
+MOFFAT_SIGMAS = np.array([0.3346, 0.5792, 1.0578, 2.2655])
 # Exponential (n 1) and de Vaucouleurs (n 4) profiles of half-light radius 1 (after Hogg & Lang 2013).
 PROFILES = {
     1: (np.array([0.075, 0.294, 0.434, 0.197]), np.array([0.22, 0.47, 0.84, 1.32])),

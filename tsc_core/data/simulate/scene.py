@@ -13,6 +13,7 @@ from tsc_core.survey import ZTF
 HALF = 46.0  # pixels from the candidate out to which sources are made: beyond the stamp's corner
 DEEPEST = 23.4  # mag: the faintest sources made, about the depth of ZTF's reference images
 GALAXIES = 2.9  # brighter than r = 22 per square arcmin
+BRIGHT_STARS, BRIGHT_GALAXIES = (18.4, 0.05), (21.0, 0.1)  # r mag and slope: fewer bright sources than faint ones imply
 BANDS = ("g", "r", "i", "z")
 
 
@@ -64,7 +65,13 @@ def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float =
     galaxies = rng.poisson(area * GALAXIES * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)
-    return s.joined(g)
+    return _thinned(s, *BRIGHT_STARS, rng).joined(_thinned(g, *BRIGHT_GALAXIES, rng))
+
+
+def _thinned(field: Field, knee: float, steeper: float, rng: np.random.Generator) -> Field:
+    """Counts whose slope is `steeper` (per mag) for sources brighter than the r magnitude `knee`."""
+    kept = rng.uniform(size=len(field)) < 10 ** (steeper * np.minimum(field.mags[:, 1] - knee, 0.0))
+    return Field(*(getattr(field, name)[kept] for name in field.__slots__))
 
 
 def _stars(count: int, slope: float, dust: float, rng: np.random.Generator) -> Field:
