@@ -7,6 +7,7 @@ from tsc_core.display.batch import COLUMNS, MOST_OBJECTS, as_csv, as_json_lines,
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.frame import framed
 from tsc_core.display.progression import progression
+from tsc_core.display.stamps import inline
 from tsc_core.display.strip import first_place, tiles
 from tsc_core.display.text import plain_markdown
 from tsc_core.preprocessing.quality import WINDOWS, select_alerts
@@ -90,7 +91,7 @@ def side_by_side(oids: list[str], batch: dict) -> None:
             if sequence.alerts:
                 place = first_place(sequence, {alert.candid for alert in selection.used})
                 tile = tiles(sequence, selection.reasons, [place])[0]
-                st.image(tile.png, width=126, alt=tile.alt)
+                st.image(inline(tile.png), width=126, alt=tile.alt)
                 st.caption(plain_markdown(tile.caption))
             if prediction.steps:
                 st.plotly_chart(progression(prediction.steps), key=f"beside {oid}")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Prediction
 from tsc_core.display.links import aladin_page, broker_links, facts, position
-from tsc_core.display.stamps import STRETCHES, draw_stamp, pixel_limits
+from tsc_core.display.stamps import STRETCHES, draw_stamp, inline, pixel_limits
 from tsc_core.display.strip import legend, shown_places, tiles
 from tsc_core.display.text import plain_markdown, utc_text
 from tsc_core.preprocessing.quality import Selection
@@ -87,7 +87,7 @@ def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: s
                 kind = "primary" if tile.place == chosen else "tertiary"
                 key = f"tile {tile.place}"
                 st.button(tile.title, key=key, type=kind, on_click=select, args=[tile.place], width="stretch")
-                st.image(tile.png, width=TILE_WIDTH, alt=tile.alt)
+                st.image(inline(tile.png), width=TILE_WIDTH, alt=tile.alt)
                 st.caption(plain_markdown(tile.caption))
                 if tile.reason:
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
@@ -125,7 +125,7 @@ def zoomed(alert: Alert, number: int, stretch: str) -> None:
         pixels = alert.stamps.channel(channel)
         low, high = pixel_limits([pixels], stretch)
         column.image(
-            draw_stamp(pixels, stretch, (low, high), scale=ZOOM_SCALE), alt=f"{channel} stamp", width="stretch"
+            inline(draw_stamp(pixels, stretch, (low, high), scale=ZOOM_SCALE)), alt=f"{channel} stamp", width="stretch"
         )
         height, width = pixels.shape
         column.caption(f"{channel}, {height}×{width} pixels, {low:.4g} to {high:.4g} counts")

@@ -1,3 +1,4 @@
+import base64
 import io
 import time
 
@@ -15,6 +16,7 @@ from tsc_core.display.stamps import (
     common_limits,
     draw_stamp,
     draw_tile,
+    inline,
     pixel_limits,
     stretched,
 )
@@ -127,3 +129,10 @@ def test_a_stamp_takes_less_than_5_ms():
         draw_tile(one, ("science",))
         times.append(time.process_time() - started)
     assert min(times) < 0.005
+
+
+def test_a_picture_may_be_its_own_address():
+    png = draw_stamp(np.zeros((63, 63), np.float32))
+    address = inline(png)
+    assert address.startswith("data:image/png;base64,")
+    assert base64.b64decode(address.partition(",")[2]) == png
