@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 LEVELS = np.array([0.0, 0.005, 0.015, 0.03, *np.linspace(0.05, 0.95, 37), 0.97, 0.985, 0.995, 1.0])
 LARGEST_SCORE = 3.0
@@ -135,7 +135,8 @@ class Joint:
 
     def _shares(self, scores: np.ndarray) -> np.ndarray:
         density = np.stack([part.log_density(scores) for part in self.components], axis=1)
-        return np.exp(density - logsumexp(density, axis=1, keepdims=True))
+        share = np.exp(density - density.max(axis=1, keepdims=True))
+        return share / share.sum(axis=1, keepdims=True)
 
 
 def _score(value: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
