@@ -3,8 +3,9 @@
 import streamlit as st
 
 from tsc_core.display.desk import desk
+from tsc_core.display.stamps import icon
 
-st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=":material/flare:", layout="wide")
+st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=icon(), layout="wide")
 st.session_state.framed = True
 page = st.navigation(
     [

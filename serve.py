@@ -16,7 +16,7 @@ BROWSER_FILES = Path(st.__file__).parent / "static" / "static"
 @asynccontextmanager
 async def ready(app: st.App) -> AsyncIterator[None]:
     """Take visitors once all is loaded: who comes first waits no longer than who comes next."""
-    make_ready()
+    make_ready(("panels.answer", "panels.object"))
     yield
 
 

@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--objects", type=int, default=3000, help="simulated objects to train on (default 3000)")
     parser.add_argument("--test-objects", type=int, default=600, help="simulated objects to test on (default 600)")
     parser.add_argument("--processes", type=int, default=2, help="processes that simulate (default 2)")
-    parser.add_argument("--epochs", type=int, default=Pretraining.epochs, help="passes of the encoder's training")
+    parser.add_argument("--epochs", type=int, default=Pretraining().epochs, help="passes of the encoder's training")
     parser.add_argument("--only", action="append", help="just these bundles")
     parser.add_argument("--evaluate", action="store_true", help="train nothing: measure what is in --out, write cards")
     args = parser.parse_args(argv)
