@@ -21,7 +21,7 @@ from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
-from tsc_core.training.ship.__main__ import CONFIGS, describe, fit_preprocessor
+from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
 from tsc_core.training.ship.drift import MAY_2020, by_period, period
@@ -33,6 +33,11 @@ from tsc_core.training.ship.real_ablations import run_variant, variants
 
 ENCODER = EncoderConfig(rotations=1, jitter_turns=0.05, padding=0, kernel=3, width=4, codes=8)
 PREPROCESS = PreprocessConfig(crop=15, dynamic=("magpsf", "isdiffpos"), static=("sgscore1", "abs_gal_lat"))
+
+
+def test_the_command_trains_the_encoder_for_a_number_of_epochs():
+    assert arguments().parse_args([]).epochs == Pretraining().epochs
+    assert arguments().parse_args(["--epochs", "3"]).epochs == 3
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,8 @@ def test_sets(args: argparse.Namespace, material: Material) -> Sets:
     return sets
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run it all; configurations of the bundles are the TOML files of `configs/ship`."""
+def arguments() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(prog="python -m tsc_core.training.ship", description=__doc__)
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
     parser.add_argument("--real", type=Path, help="archive of real packets")
@@ -96,6 +96,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=Pretraining().epochs, help="passes of the encoder's training")
     parser.add_argument("--only", action="append", help="just these bundles")
     parser.add_argument("--evaluate", action="store_true", help="train nothing: measure what is in --out, write cards")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it all; configurations of the bundles are the TOML files of `configs/ship`."""
+    parser = arguments()
     args = parser.parse_args(argv)
     if bool(args.real) != bool(args.labels):
         parser.error("--real and --labels belong together")
