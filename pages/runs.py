@@ -23,6 +23,7 @@ from tsc_core.evaluation.runs import (
 )
 
 MOST_CURVES, ALL = 16, "all"
+CHOSEN = ("only_differences", "seed_metric", "axis")
 DIGITS = {"difference": 2, "p": 4, "least p": 4, "Cohen's d": 1, "ms per object": 3}
 FAVOURITES = ("test.accuracy", "test.balanced_accuracy", "val_accuracy", "val_loss")
 
@@ -109,7 +110,7 @@ def compare(runs: list[Run], metric: str) -> None:
     if not keys:
         st.caption("All these runs have the same configuration: nothing to draw the metric against.")
         return
-    axis = st.selectbox("Hyper-parameter", sorted(keys, key=lambda key: not key.startswith("model.")))
+    axis = st.selectbox("Hyper-parameter", sorted(keys, key=lambda key: not key.startswith("model.")), key="axis")
     held = [run for run in finished if axis in run.config]
     values, scores = [run.config[axis] for run in held], [metrics_of(run)[metric] for run in held]
     st.plotly_chart(parameter_figure(values, scores, [run.name for run in held], axis, metric), key="parameter")
@@ -136,7 +137,7 @@ def table_and_curves(usable: list[Run]) -> None:
     if not usable:
         st.info("No readable run.")
         return
-    only = st.toggle("Only what differs in the configuration", value=True)
+    only = st.toggle("Only what differs in the configuration", value=True, key="only_differences")
     table = run_table(usable, only)
     picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
     chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or with_curves(usable, 2) or usable[:2]
@@ -184,7 +185,10 @@ with st.container(horizontal=True):
     st.metric("Runs", len(runs), width="content", border=True)
     st.metric("Finished", sum(bool(run.result) and not run.broken for run in runs), width="content", border=True)
     st.metric("Broken", len(broken), width="content", border=True)
-parts = ["Paper and ours", "Runs", "Seeds and hyper-parameters", f"Broken ({len(broken)})"]
+parts = ["Paper and ours", "Runs", "Seeds and hyper-parameters", "Broken"]
+for key in CHOSEN:  # kept while their tab is closed
+    if key in st.session_state:
+        st.session_state[key] = st.session_state[key]
 tables_tab, runs_tab, seeds_tab, broken_tab = st.tabs(parts, key="part", on_change="rerun", bind="query-params")
 if tables_tab.open:
     with tables_tab:

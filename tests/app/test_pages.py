@@ -98,7 +98,7 @@ def test_three_hundred_runs_with_ten_broken_open_and_name_the_broken(tmp_path):
     test = opened("pages/runs.py", folder=str(tmp_path))
     assert not test.exception
     assert [metric.value for metric in test.metric] == ["304", "294", "10"]
-    test.session_state["part"] = "Broken (10)"
+    test.session_state["part"] = "Broken"
     test.run()
     assert any("broken/03" in frame.value.to_string() for frame in test.dataframe)
 

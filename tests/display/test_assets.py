@@ -31,7 +31,7 @@ def test_a_file_is_answered_as_the_server_behind_would(folder):
     start, body = asked(Assets(behind, folder, "/static/"), "/static/js/a.1f.js")
     assert start["status"] == 200
     headers = dict(start["headers"])
-    assert headers[b"content-type"] in (b"text/javascript", b"application/javascript")
+    assert headers[b"content-type"] == b"text/javascript"
     assert headers[b"content-length"] == b"9"
     assert b"immutable" in headers[b"cache-control"]
     assert body["body"] == b"let a = 1"
@@ -42,6 +42,12 @@ def test_a_file_is_read_once(folder):
     first = asked(app, "/static/js/a.1f.js")
     (folder / "js/a.1f.js").unlink()
     assert asked(app, "/static/js/a.1f.js") == first
+
+
+def test_a_file_that_is_gone_is_left_to_the_server_behind(folder):
+    app = Assets(behind, folder, "/static/")
+    (folder / "js/a.1f.js").unlink()
+    assert asked(app, "/static/js/a.1f.js") == [{"behind": "/static/js/a.1f.js"}]
 
 
 @pytest.mark.parametrize(

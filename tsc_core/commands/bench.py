@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("bench", help="speeds on this machine beside its own limits, as JSON")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the networks (default: as torch chooses)")
     parser.add_argument(
-        "--rounds", type=int, default=9, metavar="N", help="repetitions: rates are the best, ratios the median"
+        "--rounds", type=int, default=9, metavar="N", help="repetitions of what ratios are the median of"
     )
     parser.add_argument("--out", type=Path, help="write the JSON here too")
 

@@ -19,8 +19,9 @@ FOR_GOOD = b"public, immutable, max-age=31536000"  # their names carry a digest 
 class Assets:
     """ASGI middleware: plain GET requests for files of a folder are answered from memory, all others passed on.
 
-    The answers are those of Streamlit's own handler, which opens, checks and streams each file anew. Only files that
-    lay there when the server started are known: no path is ever made from a request.
+    The bytes and the rule for caches are those of Streamlit's own handler, which opens, checks and streams each file
+    anew. Only files that lay there when the server started are known: no path is ever made from a request. What was
+    asked for once stays in memory, at most the size of the folder (25 MB).
 
     Parameters
     ----------
@@ -40,12 +41,16 @@ class Assets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         address = scope.get("path", "")
-        if scope["type"] != "http" or scope["method"] != "GET" or address not in self.files or _partial(scope):
+        if scope["type"] != "http" or scope["method"] != "GET" or address not in self.files or _special(scope):
             await self.app(scope, receive, send)
             return
         if address not in self.kept:
-            self.kept[address] = self.files[address].read_bytes()
-        body, kind = self.kept[address], mimetypes.guess_type(address)[0] or "application/octet-stream"
+            try:
+                self.kept[address] = self.files[address].read_bytes()
+            except OSError:  # Streamlit was renewed below a running server
+                await self.app(scope, receive, send)
+                return
+        body, kind = self.kept[address], _kind(address)
         headers = [
             (b"content-type", kind.encode()),
             (b"content-length", str(len(body)).encode()),
@@ -56,6 +61,12 @@ class Assets:
         await send({"type": "http.response.body", "body": body})
 
 
-def _partial(scope: Scope) -> bool:
+def _special(scope: Scope) -> bool:
     """Whether a part of the file is asked for, or only a newer one."""
     return any(name in (b"range", b"if-none-match", b"if-modified-since") for name, _ in scope["headers"])
+
+
+def _kind(address: str) -> str:
+    """The content type; those of scripts and styles do not depend on the machine's own table."""
+    known = {".js": "text/javascript", ".css": "text/css"}
+    return known.get(Path(address).suffix) or mimetypes.guess_type(address)[0] or "application/octet-stream"

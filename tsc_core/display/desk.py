@@ -120,10 +120,9 @@ class Desk:
     def warm(self) -> None:
         """Begin to load the predictor in the background; a failure shows where it is asked for."""
         if self._predictor is None and not self._loading.locked():
-            threading.Thread(target=self.load_quietly, name="predictor", daemon=True).start()
+            threading.Thread(target=self._load_quietly, name="predictor", daemon=True).start()
 
-    def load_quietly(self) -> None:
-        """Load the predictor; a failure shows where it is asked for."""
+    def _load_quietly(self) -> None:
         try:
             self.predictor()
         except (ImportError, OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterable
 
 from tsc_core.display.desk import desk
@@ -14,12 +15,13 @@ LATER = ("plotly.graph_objs._figure", "plotly.graph_objs._scatter", "scipy.speci
 def make_ready(modules: Iterable[str] = ()) -> None:
     """Some seconds of work: libraries, further modules by name, and the answer on the first object of the demo archive.
 
-    Models that cannot be loaded show on the page that asks for them.
+    Whatever cannot be loaded is logged and nothing else: it shows on the page that asks for it, and others work.
     """
-    for name in (*LATER, *modules):
-        importlib.import_module(name)
-    source = desk().source("demo")
-    sequence = desk().sequence(source, source.oids()[0])
-    desk().load_quietly()
-    if desk().ready:
-        desk().prediction(source, sequence)
+    try:
+        for name in (*LATER, *modules):
+            importlib.import_module(name)
+        source = desk().source("demo")
+        for oid in source.oids()[:1]:
+            desk().prediction(source, desk().sequence(source, oid))
+    except Exception:
+        logging.getLogger(__name__).warning("not everything could be loaded before the first visitor", exc_info=True)

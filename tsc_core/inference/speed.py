@@ -183,7 +183,7 @@ def distinct(sequences: Sequence[AlertSequence], count: int, n: int) -> list[tup
 
 
 def bundle_speeds(
-    bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 1, large: int = LARGE
+    bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 2, large: int = LARGE
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Objects per second of each bundle at each n it serves, one object at a time and many at once."""
     speeds: dict[str, dict[str, dict[str, float]]] = {}

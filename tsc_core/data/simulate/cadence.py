@@ -159,7 +159,7 @@ def observe(
 
 
 def _depth(mjd: np.ndarray, fid: np.ndarray, seeing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """5-sigma limits (mag) under a drawn sky."""
+    """5-sigma limits (mag) under a drawn sky; `seeing` is the FWHM (pixels) that ZTF states."""
     count = len(mjd)
     cloud = rng.exponential(0.05, count) + (rng.uniform(size=count) < 0.06) * rng.exponential(0.6, count)
     zeropoint = _by_band(ZERO_POINT, fid) + 0.05 * rng.standard_normal(count) - cloud

@@ -8,6 +8,7 @@ not read: the same archive and labels give the same file again.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import sys
@@ -32,10 +33,8 @@ from tsc_core.survey import ZTF
 FEWEST_ALERTS = 50
 BALANCING_STEPS = 12
 USED = ("width", "ratio", "below")  # of the pixels' numbers
-TIE_ERROR, LEAST_KEPT = (
-    0.03,
-    0.2,
-)  # of a correlation between pixels of one stamp; share of a variance that is real at least
+TIE_ERROR = 0.03  # of a correlation between pixels of one stamp
+LEAST_KEPT = 0.2  # share of a variance that is real at least
 FLOOR = (2.28, 2.36)  # pixel: where SExtractor takes the least width it allows
 
 
@@ -163,6 +162,7 @@ def adapted(fitted: dict[str, object], made: Sequence[Alert]) -> dict[str, objec
         "excess": record["diffmaglim"] - record["magpsf"],
         "positive": record["isdiffpos"],
     }
+    fitted = copy.deepcopy(fitted)
     _balance(fitted["joints"]["measurement"], stated | seen, own)
     return fitted | {"own": {name: q.tolist() for name, q in own.items()}}
 

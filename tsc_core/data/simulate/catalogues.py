@@ -14,6 +14,8 @@ from tsc_core.survey import ZTF
 PS1_DEPTH = {"g": 22.0, "r": 22.2, "i": 22.3, "z": 21.8}
 MISSING = -999.0
 NOISE_PEAKS = 22.0  # of a reference image's noise in its list, over the field that is made
+GLARE, GLARE_EDGE = 2.9, 0.45  # pixels: how far the glare of a star reaches, and how softly it ends
+KEPT_APART = 0.9  # share of sources whose score tells galaxies from stars
 GALAXY_SHARE = np.array([0.06, 0.18, 0.4, 0.6, 0.7])  # of sources brighter than r = 18, 20, 21, 22, and fainter
 
 
@@ -107,17 +109,17 @@ class Catalogues:
         return found
 
 
-def _extent_rank(field: Field, tie: float, shift: float, rng: np.random.Generator) -> np.ndarray:
+def _extent_rank(field: Field, shift: float, rng: np.random.Generator) -> np.ndarray:
     """A rank in [0, 1], uniform over the usual sources of each brightness, galaxies above stars.
 
-    `tie` is how strictly the two keep apart; `shift` (in standard deviations) moves all ranks of a crowded field.
+    `shift` (in standard deviations) moves all ranks of a crowded field.
     """
     r, galaxy = field.mags[:, 1], field.size > 0.3
     bins = np.searchsorted((18.0, 20.0, 21.0, 22.0), r)
     share = GALAXY_SHARE[bins]
     drawn = rng.uniform(size=len(field))
     split = np.where(galaxy, 1.0 - drawn * share, drawn * (1.0 - share))
-    rank = np.where(rng.uniform(size=len(field)) < tie, split, drawn)
+    rank = np.where(rng.uniform(size=len(field)) < KEPT_APART, split, drawn)
     crowd = shift * np.log10((len(field) + 5.0) / 110.0)
     return ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) + crowd)
 
@@ -132,7 +134,7 @@ def _field_score(
     field: Field, centre: np.ndarray, listed: np.ndarray, lost: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """The score of the others: by brightness and crowding, unknown near a source that the candidate lies on."""
-    r, rank = field.mags[:, 1], 1.0 - _extent_rank(field, 0.9, 0.0, rng)
+    r, rank = field.mags[:, 1], 1.0 - _extent_rank(field, 0.0, rng)
     away = np.hypot(field.x, field.y) * ZTF.pixel_arcsec
     crowd = float((listed & (away < 30.0)).sum())
     near = away if centre.any() else np.full(len(r), FAR)
@@ -153,7 +155,7 @@ def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
     listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - 21.75) / 0.3))
     centre = np.hypot(field.x, field.y) < 1.5
     lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
-    blended = 1.0 - _extent_rank(field, 0.9, 0.9, rng)  # a crowd makes the one that varies look odd
+    blended = 1.0 - _extent_rank(field, 0.9, rng)  # a crowd makes the one that varies look odd
     score = np.where(
         centre & (shade < 0.5), _centre_score(r, blended, rng), _field_score(field, centre, listed, lost, rng)
     )
@@ -170,16 +172,13 @@ def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
     return Stars(x, y, columns), score[:sources]
 
 
-def _shade(field: Field, reach: float = 2.9, edge: float = 0.45) -> np.ndarray:
-    """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there.
-
-    `reach` and `edge` are pixels.
-    """
+def _shade(field: Field) -> np.ndarray:
+    """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there."""
     bright = np.flatnonzero(field.mags[:, 1] < 18.0)
     distance = np.hypot(field.x[:, None] - field.x[bright], field.y[:, None] - field.y[bright])
     brighter = field.mags[:, 1][:, None] > field.mags[bright, 1] + 1e-6
     nearest = np.where(brighter, distance, np.inf).min(axis=1, initial=np.inf)
-    return 1.0 / (1.0 + np.exp(np.clip((nearest - reach) / edge, -30, 30)))
+    return 1.0 / (1.0 + np.exp(np.clip((nearest - GLARE) / GLARE_EDGE, -30, 30)))
 
 
 def _doubles(field: Field, rng: np.random.Generator) -> Field:

@@ -5,7 +5,8 @@ exposure: place (moved by a fraction of a degree), density of stars, time, filte
 visits are those of the archive, since they tell where the survey looked and not what it saw. All else is simulated.
 Objects without a label take a class from `UNLABELLED_MIX`, an estimate from what can be counted in the archive: no
 reference source and one detection (asteroids), on a star with few detections in many visits (faulty subtractions), on
-a star with many (variables); the shares follow these counts from night to night.
+a star with many (variables); the shares follow these counts from night to night. So does the mix of faults
+(`ALERTED_FAULTS`): cosmic rays are as many as single detections narrower than any star, counted in the archive.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
 
 
 def _widths(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
-    """PSF of the science images and of the references: elliptical, and not quite as wide as ZTF states."""
+    """PSF of the science images and of the references: elliptical, of widths that scatter about those drawn."""
     stretch = np.exp(ELLIPTICITY * rng.standard_normal(len(visits)))
     width = visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(len(visits)))
     odd = {band: np.exp(WIDTH_ERROR * rng.standard_normal()) for band in (1, 2)}
@@ -98,7 +98,7 @@ def _widths(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
 
 
 def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a matched subtraction leaves of stars: rough from pixel to pixel, wider than the star, as bright as it."""
+    """What a matched subtraction leaves of stars: a share of their light, wider, rough from pixel to pixel."""
     light = np.clip(light, 0.0, None)
     around = np.clip(uniform_filter(light, (0, SPECKLE_REACH, SPECKLE_REACH)), 0.0, None)
     level = SPECKLE * np.exp(0.4 * rng.standard_normal(len(light)))[:, None, None]
