@@ -14,29 +14,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tsc_core.bundle import Bundle, load_bundle, shipped
+from tsc_core.bundle import shipped
 from tsc_core.data.labels import read_labels
 from tsc_core.inference.bulk import evaluate
-from tsc_core.inference.fast import calibrate, fast_bundle
+from tsc_core.inference.fast import available, read_limits
 from tsc_core.inference.predictor import Predictor
-from tsc_core.preprocessing import select_alerts
-from tsc_core.preprocessing.transform import scale_stamps
 from tsc_core.sources import Source, open_source
 
-CALIBRATED_ON = 60  # objects whose stamps set the limits of the activations
 
-
-def on_fast_path(bundle: Bundle, source: Source, oids: list[str]) -> Bundle:
-    """A copy with limits measured on stamps of the first objects."""
-    used = [alert for oid in oids[:CALIBRATED_ON] for alert in select_alerts(source.fetch(oid), "last").used]
-    stamps, has_stamps = scale_stamps(tuple(used), bundle.config.preprocess)
-    return fast_bundle(bundle, calibrate(bundle.model.coder.encoder, torch.from_numpy(stamps[has_stamps])), 1)
-
-
-def compared(bundle: Bundle, source: Source, labels: dict[str, str]) -> dict[str, float | int]:
+def compared(name: str, source: Source, labels: dict[str, str]) -> dict[str, float | int]:
     """One bundle, both ways."""
-    slow = evaluate(Predictor([bundle]), source, labels, "last")
-    fast = evaluate(Predictor([on_fast_path(bundle, source, list(labels))]), source, labels, "last")
+    slow = evaluate(Predictor.shipped([name], exact=True), source, labels, "last")
+    fast = evaluate(Predictor.shipped([name]), source, labels, "last")
     first, second, right = [], [], []
     for n, rows in slow.rows.items():
         for (_, label, a), (_, _, b) in zip(rows, fast.rows[n], strict=True):
@@ -65,8 +54,10 @@ def main() -> None:
     source = open_source(args.source)
     known = set(source.oids())
     labels = {row.oid: row.label for row in read_labels(args.labels).labels if row.oid in known}
-    bundles = [load_bundle(path) for path in shipped().values()]
-    text = json.dumps({b.name: compared(b, source, labels) for b in bundles if b.config.model.images}, indent=1)
+    if not available():
+        parser.error("the extra `fast` is not installed")
+    names = [name for name, path in shipped().items() if read_limits(path)]
+    text = json.dumps({name: compared(name, source, labels) for name in names}, indent=1)
     print(text)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from tests.models import examples as made
-from tsc_core.bundle import Bundle
+from tsc_core.bundle import Bundle, shipped
 from tsc_core.config import RunConfig
 from tsc_core.inference import fast
+from tsc_core.inference.predictor import Predictor
 from tsc_core.models import build_model
+from tsc_core.sources.demo import demo_source
 
 pytest.importorskip("openvino")
 CONFIG = RunConfig("test", made.config(), made.PREPROCESS)
@@ -69,3 +71,28 @@ def test_limits_are_kept_beside_the_bundle_and_checked(tmp_path):
 def test_a_bundle_without_images_stays_as_it_is():
     blind = bundle(config=replace(CONFIG, model=made.config("metadata")))
     assert fast.fast_bundle(blind, []) is blind
+
+
+def test_shipped_bundles_bring_their_limits_and_are_exact_when_asked():
+    quick, plain = Predictor.shipped(["stamp"]).bundles[0], Predictor.shipped(["stamp"], exact=True).bundles[0]
+    assert isinstance(quick.model.coder.encoder, fast.FastEncoder)
+    assert not isinstance(plain.model.coder.encoder, fast.FastEncoder)
+
+
+def test_the_fast_path_says_what_the_exact_one_says():
+    source = demo_source()
+    quick, plain = Predictor.shipped(), Predictor.shipped(exact=True)
+    for oid in source.oids()[:6]:
+        sequence = source.fetch(oid)
+        for one, other in zip(quick.predict(sequence).steps, plain.predict(sequence).steps, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=0.05)
+
+
+def test_an_openvino_that_does_not_work_leaves_float32(monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr(fast, "FastEncoder", broken)
+    found = fast.load_fast(shipped()["stamp"])
+    assert hasattr(found.model.coder.encoder, "trunk")
+    assert "no such device" in caplog.text

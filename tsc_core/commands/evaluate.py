@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         table = read_labels(args.labels)
-        predictor = Predictor.shipped(args.bundle)
+        predictor = Predictor.shipped(args.bundle, exact=True)
         source = open_source(args.source, args.window)
         for path in filter(None, (args.out, args.objects)):
             path.parent.mkdir(parents=True, exist_ok=True)

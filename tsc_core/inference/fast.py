@@ -10,6 +10,8 @@ import copy
 import hashlib
 import importlib.util
 import json
+import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tsc_core.alerts import Alert
 from tsc_core.bundle import Bundle, load_bundle
 from tsc_core.models.encoder import Encoder
+from tsc_core.preprocessing.transform import scale_stamps
 
 if TYPE_CHECKING:
     import openvino
@@ -50,6 +54,14 @@ def calibrate(encoder: Encoder, stamps: Tensor) -> list[float]:
             limits.append(max(float(values.max()), 1e-6))
         values = layer(values.clone())  # the trunk's ReLU works in place
     return limits
+
+
+def limits_of(bundle: Bundle, alerts: Iterable[Alert]) -> list[float] | None:
+    """Limits of a bundle's encoder over the stamps of some alerts; None where it has no images."""
+    if not bundle.config.model.images:
+        return None
+    stamps, has_stamps = scale_stamps(tuple(alerts), bundle.config.preprocess)
+    return calibrate(bundle.model.coder.encoder, torch.from_numpy(stamps[has_stamps]))
 
 
 def _rounded(weight: np.ndarray) -> openvino.Node:
@@ -162,13 +174,21 @@ def fast_bundle(bundle: Bundle, limits: list[float], threads: int | None = None)
 def load_fast(path: str | Path) -> Bundle:
     """A bundle folder on the fast path where OpenVINO is installed and limits lie beside it, else as it is.
 
+    An OpenVINO that does not work is logged, and the bundle stays as it is.
+
     Raises
     ------
     BundleError
         As `load_bundle`.
     """
     bundle, limits = load_bundle(path), read_limits(path)
-    return fast_bundle(bundle, limits) if limits and available() else bundle
+    if not limits or not available():
+        return bundle
+    try:
+        return fast_bundle(bundle, limits)
+    except (ImportError, OSError, RuntimeError) as error:
+        logging.getLogger(__name__).warning("%s runs in float32: %s", bundle.name, error)
+        return bundle
 
 
 def _with_encoder(member: nn.Module, encoder: FastEncoder) -> nn.Module:

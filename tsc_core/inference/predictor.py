@@ -13,6 +13,7 @@ from tsc_core.alerts import Alert, AlertSequence, Batch, Detection, Example, Pre
 from tsc_core.bundle import Bundle, load_bundle, shipped
 from tsc_core.inference import doubt
 from tsc_core.inference.doubt import COVERAGE
+from tsc_core.inference.fast import load_fast
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import Readings, scale_stamps
@@ -64,8 +65,12 @@ class Predictor:
                 self._serving.setdefault(n, []).append(bundle)
 
     @classmethod
-    def shipped(cls, names: Sequence[str] | None = None, coverage: float = COVERAGE) -> Predictor:
-        """The bundles that ship, or those named, in that order.
+    def shipped(
+        cls, names: Sequence[str] | None = None, coverage: float = COVERAGE, *, exact: bool = False
+    ) -> Predictor:
+        """The bundles that ship, or those named, in that order; on the fast path where the extra `fast` is installed.
+
+        `exact` keeps them in float32, as their cards were measured.
 
         Raises
         ------
@@ -76,7 +81,8 @@ class Predictor:
         unknown = set(names or ()) - set(paths)
         if unknown:
             raise ValueError(f"no bundle {', '.join(sorted(unknown))}: there are {', '.join(paths) or 'none'}")
-        return cls((load_bundle(paths[name]) for name in (names or paths)), coverage)
+        load = load_bundle if exact else load_fast
+        return cls((load(paths[name]) for name in (names or paths)), coverage)
 
     def predict(self, sequence: AlertSequence, window: Window = "first") -> Prediction:
         """What the models say of one object, and which detections they used.

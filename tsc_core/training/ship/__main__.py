@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
-from tsc_core.bundle import CHECKPOINTS, load_bundle, save_bundle, shipped
+from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle, save_bundle, shipped
 from tsc_core.config import RunConfig, load
+from tsc_core.inference.fast import limits_of, write_limits
 from tsc_core.models.encoder import Encoder
 from tsc_core.preprocessing import Preprocessor, select_alerts
+from tsc_core.sources.demo import demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.training.ship.cards import Sets, measure, write_card, write_metrics
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
@@ -131,6 +133,7 @@ def evaluate_again(args: argparse.Namespace, started: float) -> int:
     for name, folder in shipped(args.out).items():
         if not args.only or name in args.only:
             bundle = load_bundle(folder)
+            keep_limits(folder, bundle)
             write_card(folder, bundle, write_metrics(folder, measure(bundle, sets)))
             _say(f"{name} measured", started)
     return 0
@@ -150,8 +153,17 @@ def ship(config: RunConfig, material: Material, encoder: Encoder | None, codes: 
     card = {"summary": summary, "trained_on": describe(material), "limits": list(LIMITS), "licence": LICENCE}
     bundle = train_bundle(config, material, fit_preprocessor(config, material), encoder, codes, card)
     folder = save_bundle(bundle, out / config.name)
+    keep_limits(folder, bundle)
     reports = write_metrics(folder, measure(bundle, sets))
     write_card(folder, bundle, reports)
+
+
+def keep_limits(folder: Path, bundle: Bundle) -> None:
+    """What the fast path needs, measured on the demo archive."""
+    source = demo_source()
+    limits = limits_of(bundle, (alert for oid in source.oids() for alert in select_alerts(source.fetch(oid)).used))
+    if limits:
+        write_limits(folder, limits)
 
 
 def _say(text: str, started: float) -> None:
