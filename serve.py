@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from tsc_core.display.assets import Assets
 from tsc_core.display.ready import make_ready
 
+EARLY = ("Button", "ButtonGroup", "Checkbox", "ImageList", "Metric", "NumberInput", "Selectbox", "TextInput")
 BROWSER_FILES = Path(st.__file__).parent / "static" / "static"
 
 
@@ -20,4 +21,5 @@ async def ready(app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App("app.py", lifespan=ready, middleware=[Middleware(Assets, folder=BROWSER_FILES, prefix="/static/")])
+assets = Middleware(Assets, folder=BROWSER_FILES, prefix="/static/", early=EARLY)
+app = st.App("app.py", lifespan=ready, middleware=[assets])

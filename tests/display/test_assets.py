@@ -63,3 +63,29 @@ def test_parts_other_methods_and_sockets_are_passed_on(folder):
     assert asked(app, path, headers=[(b"if-none-match", b"x")]) == [{"behind": path}]
     assert asked(app, path, method="POST") == [{"behind": path}]
     assert asked(app, path, kind="websocket") == [{"behind": path}]
+
+
+def test_html_announces_the_modules_that_a_page_will_import(tmp_path):
+    (tmp_path / "js").mkdir()
+    (tmp_path / "js/Button.1a.js").write_text('import{o}from"./runtime.2b.js";import"./side.3c.js";let x="from./no.js"')
+    (tmp_path / "js/runtime.2b.js").write_text('import"./Button.1a.js"')
+    (tmp_path / "js/side.3c.js").write_text("")
+    (tmp_path / "js/Other.4d.js").write_text("")
+
+    async def html(scope, receive, send):
+        headers = [(b"content-type", b"text/html; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def plain(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+
+    (start,) = asked(Assets(html, tmp_path, "/static/", ["Button", "NoSuch"]), "/")
+    named = dict(start["headers"])[b"link"].decode()
+    assert {part.split(">")[0] for part in named.split(", ")} == {
+        f"</static/js/{name}" for name in ("Button.1a.js", "runtime.2b.js", "side.3c.js")
+    }
+    assert named.count("rel=modulepreload") == 3
+    (start,) = asked(Assets(plain, tmp_path, "/static/", ["Button"]), "/")
+    assert b"link" not in dict(start["headers"])
+    (start,) = asked(Assets(html, tmp_path, "/static/"), "/")
+    assert b"link" not in dict(start["headers"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,23 @@ class Assets:
         Files whose names change with their contents.
     prefix : str
         Of their addresses, with slashes at both ends.
+    early : iterable of str
+        Names of modules (without digest and suffix) that pages need soon. They are announced with the HTML, so that the
+        browser has them before it knows that it needs them.
     """
 
-    def __init__(self, app: Server, folder: Path, prefix: str) -> None:
+    def __init__(self, app: Server, folder: Path, prefix: str, early: Iterable[str] = ()) -> None:
         self.app = app
         files = (path for path in folder.rglob("*") if path.is_file())
         self.files = {prefix + path.relative_to(folder).as_posix(): path for path in files}
         self.kept: dict[str, bytes] = {}
+        self.links = ", ".join(f"<{prefix}{name}>; rel=modulepreload" for name in modules(folder, early)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         address = scope.get("path", "")
         if scope["type"] != "http" or scope["method"] != "GET" or address not in self.files or _special(scope):
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self._announcing(send) if self.links else send)
             return
         if address not in self.kept:
             try:
@@ -59,6 +64,31 @@ class Assets:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _announcing(self, send: Send) -> Send:
+        """Sends messages on, HTML with the names of the modules to come."""
+
+        async def announced(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message["headers"])
+                if any(name == b"content-type" and kind.startswith(b"text/html") for name, kind in headers):
+                    message = {**message, "headers": [*headers, (b"link", self.links)]}
+            await send(message)
+
+        return announced
+
+
+def modules(folder: Path, names: Iterable[str]) -> list[str]:
+    """Paths below a folder of the modules of these names and of all that they import."""
+    waiting = [path for name in names for path in sorted(folder.rglob(f"{name}.*.js"))]
+    found: dict[Path, None] = {}
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.is_file():
+            found[path] = None
+            imported = re.findall(r'(?:from|import)"\./([\w.-]+\.js)"', path.read_text(encoding="utf-8"))
+            waiting += [path.parent / name for name in imported]
+    return [path.relative_to(folder).as_posix() for path in found]
 
 
 def _special(scope: Scope) -> bool:
