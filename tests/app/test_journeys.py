@@ -72,7 +72,7 @@ def test_a_click_on_the_light_curve_selects_the_detection(app, page):
     page.mouse.move(points[0], points[1])
     page.wait_for_timeout(300)
     page.mouse.click(points[0], points[1])
-    page.wait_for_function(f"new URL(location).searchParams.get('det') === '{points[2]}'")
+    expect(page).to_have_url(re.compile(rf"[?&]det={points[2]}(&|$)"), timeout=PATIENCE)
 
 
 def test_a_step_is_chosen_and_explained(app, page):
@@ -207,4 +207,6 @@ def test_a_list_of_fifty_ids_is_classified_and_exported(app, page, tmp_path):
 
 def test_the_demo_archive_is_what_opens_first(app, page):
     page.goto(app)
-    title(page, PacketSource(ARCHIVE).oids()[0])
+    expect(page.get_by_role("heading", name=PacketSource(ARCHIVE).oids()[0], exact=True)).to_be_visible(
+        timeout=PATIENCE
+    )
