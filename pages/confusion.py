@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from tsc_core.display.desk import LIVE, desk
-from tsc_core.display.frame import framed
+from tsc_core.display.frame import framed, keep
 from tsc_core.display.published import as_csv, ask, matrices
 from tsc_core.display.quick import demo_results
 from tsc_core.display.text import markdown_table, plain_markdown
@@ -268,9 +268,7 @@ if state.get("origin") not in origins:
     state.origin = origins[0]
 origin = st.segmented_control("Objects", origins, required=True, key="origin")
 here = [result for result in results if result.origin == origin]
-for key in CHOSEN:  # kept while their tab is closed
-    if key in state:
-        state[key] = state[key]
+keep(state, CHOSEN)
 one_tab, two_tab, calibration_tab, alerce_tab = st.tabs(TABS, key="part", on_change="rerun", bind="query-params")
 if one_tab.open:
     with one_tab:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from tsc_core.display.frame import framed
+from tsc_core.display.frame import framed, keep
 from tsc_core.display.text import plain_markdown
 from tsc_core.evaluation.figures import curves_figure, parameter_figure
 from tsc_core.evaluation.runs import (
@@ -186,9 +186,7 @@ with st.container(horizontal=True):
     st.metric("Finished", sum(bool(run.result) and not run.broken for run in runs), width="content", border=True)
     st.metric("Broken", len(broken), width="content", border=True)
 parts = ["Paper and ours", "Runs", "Seeds and hyper-parameters", "Broken"]
-for key in CHOSEN:  # kept while their tab is closed
-    if key in st.session_state:
-        st.session_state[key] = st.session_state[key]
+keep(st.session_state, CHOSEN)
 tables_tab, runs_tab, seeds_tab, broken_tab = st.tabs(parts, key="part", on_change="rerun", bind="query-params")
 if tables_tab.open:
     with tables_tab:

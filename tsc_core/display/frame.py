@@ -1,7 +1,8 @@
-"""A page opened by its own address before `app.py` ran once in a server: Streamlit would show it without the app."""
+"""Where Streamlit would do less than a page needs: pages opened by their own address, choices on closed tabs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, MutableMapping
 from types import ModuleType
 
 
@@ -23,3 +24,10 @@ def framed(streamlit: ModuleType, page: str) -> None:
         start = streamlit.Page(lambda: None, url_path="start", default=True)
         streamlit.navigation([start, streamlit.Page(page)], position="hidden")
         streamlit.rerun()
+
+
+def keep(state: MutableMapping, keys: Iterable[str]) -> None:
+    """Keep what was chosen on tabs that are closed now: Streamlit drops the values of widgets that are not drawn."""
+    for key in keys:
+        if key in state:
+            state[key] = state[key]
