@@ -139,6 +139,9 @@ class ModelConfig:
         Detections the model takes (for `unified`: at most).
     images, metadata : bool
         Switch the stamps or the metadata off for ablations; `metadata` leaves the time difference in.
+    trees_share : float
+        Weight of the logits of decision trees over the metadata beside the network's (`tsc_core.models.forest`);
+        0: no trees. Bundles that ship have them, the paper's networks do not.
     """
 
     kind: ModelKind = "temporal"
@@ -149,6 +152,7 @@ class ModelConfig:
     allwise: bool = True
     dropout: float = 0.5
     hidden: int = 64
+    trees_share: float = 0.0
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
 
@@ -156,6 +160,8 @@ class ModelConfig:
         _need(1 <= self.n <= MAX_DETECTIONS, f"model.n is {self.n}: needs 1 to {MAX_DETECTIONS}")
         _need(self.kind != "stamp" or self.n == 1, f"model.n is {self.n}: a stamp model takes 1 detection")
         _need(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: needs 0 up to 1")
+        _need(0 <= self.trees_share <= 1, f"model.trees_share is {self.trees_share}: a share, 0 to 1")
+        _need(not self.trees_share or self.metadata, "model.trees_share: trees read the metadata, which are off")
         _need(self.hidden >= 1, f"model.hidden is {self.hidden}: needs 1 or more")
         unknown = set(self.classes) - set(CLASSES)
         _need(

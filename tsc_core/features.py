@@ -68,9 +68,11 @@ EXTRAS = (
     *_group("dynamic", (0.0, 10.0), "ratio", "elong", "seeratio", "sumrat"),
     *_group("dynamic", (0.0, 25.0), "count", "nneg"),
     *_group("dynamic", (0.0, 1.0), "flag", "is_g"),
+    *_group("dynamic", (0.0, 1.0), "score", "rb", "drb"),
     *_group("dynamic", (-3.0, 0.0), "log10 of a fraction", "log_detected_fraction"),
     *_group("dynamic", (-2.0, 2.3), "log10 day", "log_age"),
     *_group("static", (-2.0, 1.8), "log10 arcsec", "log_neargaia", "log_distpsnr1"),
+    *_group("static", (0.0, 3.0), "log10 of a count", "log_nmtchps"),
     *_group("static", (10.0, 24.0), "mag", "magnr", "ps1_r1", "gaia_mag"),
     *_group("static", (0.0, 0.5), "mag", "sigmagnr"),
     *_group("static", (-2.0, 4.0), "mag", "ps1_gr1", "ps1_ri1", "ps1_iz1", "ref_minus_ps1", "gaia_minus_ps1"),
@@ -179,6 +181,7 @@ DERIVED: dict[str, Reader] = {
     "log_scorr": lambda alert: _log10(_known(alert, "scorr")),
     "log_neargaia": lambda alert: _log10(_known(alert, "neargaia")),
     "log_distpsnr1": lambda alert: _log10(_known(alert, "distpsnr1")),
+    "log_nmtchps": lambda alert: _log10(_known(alert, "nmtchps") + 1),  # PS1 sources within 30 arcsec: crowding
     "log_detected_fraction": lambda alert: _log10(_ratio(alert)),
     "log_age": lambda alert: _log10(_known(alert, "jd") - _known(alert, "jdstarthist")),  # saturates at 200 d
     "ps1_r1": lambda alert: _known(alert, "srmag1"),

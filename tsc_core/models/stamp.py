@@ -10,6 +10,7 @@ from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
 from tsc_core.features import COLOURS
 from tsc_core.models.encoder import AlertCoder, NoCoder
+from tsc_core.models.forest import Forest
 
 
 class FeatureNorm(nn.BatchNorm1d):
@@ -93,6 +94,7 @@ class StampClassifier(nn.Module):
         self.norm = FeatureNorm(dynamics) if dynamics else None
         self.object_features = ObjectFeatures(model, preprocess)
         self.head = build_head(self.coder.width + dynamics + self.object_features.width, model)
+        self.forest = Forest(model, preprocess) if model.trees_share else None
 
     def encode(self, stamps: Tensor) -> Tensor:
         """Codes (N, E) of stamps (N, C, H, W)."""
@@ -115,4 +117,5 @@ class StampClassifier(nn.Module):
         parts = [self.code_batch(batch)[:, 0]]
         if self.norm:
             parts.append(self.norm(batch.dynamic[:, 0, :-1]))  # the last column, time since the previous, is no use
-        return self.head(torch.cat((*parts, self.object_features(batch)), dim=1))
+        logits = self.head(torch.cat((*parts, self.object_features(batch)), dim=1))
+        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
+from tsc_core.models.forest import Forest
 from tsc_core.models.recurrent import build_recurrent, last_present
 from tsc_core.models.stamp import FeatureNorm, ObjectFeatures, build_coder, build_head
 
@@ -33,6 +34,7 @@ class TemporalClassifier(nn.Module):
         self.recurrent = build_recurrent(self.coder.width + dynamics + 1, model.recurrent)
         self.object_features = ObjectFeatures(model, preprocess)
         self.head = build_head(self.recurrent.width + self.object_features.width, model)
+        self.forest = Forest(model, preprocess) if model.trees_share else None
 
     def encode(self, stamps: Tensor) -> Tensor:
         """Codes (N, E) of stamps (N, C, H, W)."""
@@ -53,12 +55,14 @@ class TemporalClassifier(nn.Module):
         """Logits (B, A, K) after each detection; those at padded places mean nothing."""
         states = self.recurrent(self.steps(batch))  # (B, A, W)
         once = self.object_features(batch)[:, None].expand(-1, states.shape[1], -1)
-        return self.head(torch.cat((states, once), dim=-1))
+        logits = self.head(torch.cat((states, once), dim=-1))
+        return logits + self.forest(self.forest.inputs(batch)) if self.forest else logits
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, K) after each object's last detection."""
         state = last_present(self.recurrent(self.steps(batch)), batch.present)  # (B, W)
-        return self.head(torch.cat((state, self.object_features(batch)), dim=-1))
+        logits = self.head(torch.cat((state, self.object_features(batch)), dim=-1))
+        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
 
 
 class MetadataClassifier(TemporalClassifier):

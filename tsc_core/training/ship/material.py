@@ -21,7 +21,9 @@ FOLDS = 8
 BOGUS_BELOW = 0.1  # drb of a real alert that stands for bogus where nobody labelled any
 SLIDES = 6  # windows that one object gives at most
 PACKET_ALONE = ("sgscore", "distpsnr", "sgmag", "srmag", "simag", "szmag", "objectidps")  # and a rank
-PACKET_FIELDS = {"ndethist", "ncovhist", "jdstarthist", "jdendhist", "neargaia", "maggaia", "neargaiabright", "drb"}
+PACKET_FIELDS = {
+    "ndethist", "ncovhist", "jdstarthist", "jdendhist", "neargaia", "maggaia", "neargaiabright", "drb", "nmtchps",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,17 +14,20 @@ from torch import Tensor, nn
 
 from tsc_core.alerts import Alert
 from tsc_core.bundle import Bundle
-from tsc_core.config import PreprocessConfig, RunConfig
+from tsc_core.config import PreprocessConfig, RunConfig, TrainConfig
 from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.models import build_model
 from tsc_core.models.encoder import Encoder
+from tsc_core.models.forest import Forest
 from tsc_core.preprocessing import Preprocessor, collate, select_alerts
 from tsc_core.preprocessing.quality import stamp_fault
 from tsc_core.preprocessing.transform import scale_stamps
+from tsc_core.training.batches import hide, in_order
 from tsc_core.training.calibration import fit_offsets, fit_temperature
 from tsc_core.training.frozen import CodedExamples
 from tsc_core.training.ship.material import Known, Material, views
+from tsc_core.training.ship.trees import grow, stand_beside, weights_of
 from tsc_core.training.trainer import train
 
 REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
@@ -116,19 +119,35 @@ class Trainer:
             network.coder.encoder.load_state_dict(self.encoder.state_dict())
             network.coder.encoder.requires_grad_(False)
         with tempfile.TemporaryDirectory() as folder:
-            return train(config, training, validation, Path(folder), network, progress=False).network
+            network = train(config, training, validation, Path(folder), network, progress=False).network
+        if network.forest:
+            stand_beside(network, self.trees(network.forest, unseen, seed))
+        return network
+
+    def trees(self, forest: Forest, unseen: Collection[str], seed: int) -> dict[str, Tensor]:
+        """Trees grown on the newest window of each length of every object; some lose their AllWISE, as in training."""
+        trained, lengths = self._trained(unseen), self.tensors["present"].sum(1).tolist()
+        found = [(i, row) for i in trained for row in {lengths[r]: r for r in reversed(self.rows[i])}.values()]
+        objects = np.array([i for i, _ in found])
+        examples = CodedExamples(self.tensors, jitter=False).take([row for _, row in found])
+        torch.manual_seed(seed)
+        hiding = TrainConfig(drop_allwise=self.config.training.drop_allwise)
+        inputs = torch.cat([forest.newest(hide(batch, hiding)) for batch in in_order(examples, 1024)]).numpy()
+        real = np.array([self.known[i].is_real for i in objects])
+        return grow(inputs, examples.labels, weights_of(objects, examples.labels, real), forest.classes, seed)
 
     def sets(self, unseen: Collection[str]) -> tuple[CodedExamples, CodedExamples]:
         """What a member trains on, and the newest window of each simulated object (or of all, if there are none)."""
-        trained = [
-            i
-            for i, item in enumerate(self.known)
-            if not item.is_real or (self.learns_real and item.sequence.oid not in unseen)
-        ]
+        trained = self._trained(unseen)
         made = [i for i in trained if not self.known[i].is_real]
         shown = [self.rows[i][0] for i in made or trained if self.rows[i]]
         training = CodedExamples(self.tensors, jitter=True).take(self._balanced(trained))
         return training, CodedExamples(self.tensors, jitter=False).take(shown)
+
+    def _trained(self, unseen: Collection[str]) -> list[int]:
+        """Places in `known` of what a member learns from."""
+        learns = [not k.is_real or (self.learns_real and k.sequence.oid not in unseen) for k in self.known]
+        return [i for i, chosen in enumerate(learns) if chosen]
 
     def _balanced(self, trained: Sequence[int]) -> list[int]:
         """Rows of all windows, real ones repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""

@@ -57,12 +57,17 @@ class Variant:
 
 def variants(config: RunConfig) -> tuple[Variant, ...]:
     """The complete recipe first."""
-    blind = replace(config, model=replace(config.model, images=False))
-    seeing = replace(config, model=replace(config.model, metadata=False))
+
+    def changed(**switches: object) -> RunConfig:
+        return replace(config, model=replace(config.model, **switches))
+
+    blind = changed(images=False)
     return (
         Variant(COMPLETE, config),
+        Variant("network without trees", changed(trees_share=0.0)),
+        Variant("trees alone", changed(trees_share=1.0)),
         Variant("metadata alone", blind),
-        Variant("images and time alone", seeing),
+        Variant("images and time alone", changed(metadata=False, trees_share=0.0)),
         Variant("learnt from simulated objects alone", config, (False,)),
         Variant("learnt from real objects alone", config, (True,)),
         Variant(BOOSTING, blind, boosted=True),

@@ -1,0 +1,153 @@
+"""Decision trees beside a network: what few labelled objects say of the metadata, as tensors.
+
+Extremely randomised trees learn from tens of objects what a network needs thousands for. They are grown by
+`tsc_core.training.ship.trees` and only walked through here; their class frequencies enter as logits that are added
+to the network's. Trees have no gradient: a network is trained before they are put beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from tsc_core.alerts import Batch
+from tsc_core.config import ModelConfig, PreprocessConfig
+from tsc_core.features import COLOURS
+from tsc_core.models.recurrent import last_present
+
+CHANGING = (
+    "isdiffpos", "magpsf", "mag_minus_ref", "magap_minus_magpsf", "log_distnr", "elong", "fwhm", "log_scorr", "rb",
+    "sumrat", "log_chipsf",
+)  # fmt: skip  # what of a sequence is summed up: mean and scatter over its detections
+STATE = ("roots", "feature", "threshold", "second", "votes")
+FLOOR = 1e-3  # a class that no tree votes for
+MISSING = -10.0  # what a missing number is to a tree: scaled, it stands exactly at 0, the training mean
+
+
+class Forest(nn.Module):
+    """Trees over the metadata of a sequence; without trees it adds nothing.
+
+    Nodes of all trees lie one after another, each tree in preorder from its root: the first child of node i is
+    i + 1 and the second `second[i]`; a leaf has a negative `second`, -1 - its row in `votes`.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        `model.trees_share` is the weight of the trees' logits beside the network's.
+    preprocess : PreprocessConfig
+        Names the features.
+
+    Attributes
+    ----------
+    roots : Tensor (T,), int32
+    feature : Tensor (M,), uint8
+        Column of `inputs`, met at each node.
+    threshold : Tensor (M,), float32
+        A value up to it goes to the first child.
+    second : Tensor (M,), int32
+    votes : Tensor (L, K), uint8
+        Class frequencies of each leaf, in 255ths.
+    """
+
+    def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
+        super().__init__()
+        self.single = model.kind == "stamp"
+        self.changing = [] if self.single else [i for i, name in enumerate(preprocess.dynamic) if name in CHANGING]
+        dynamics = len(preprocess.dynamic) + (not self.single)  # a single alert has no time since the previous one
+        self.allwise = model.allwise
+        once = len(preprocess.static) + (len(COLOURS) + 1 if model.allwise else 0)
+        self.width = dynamics + 2 * len(self.changing) + once
+        self.classes, self.share = len(model.classes), model.trees_share
+        kinds = (torch.int32, torch.uint8, torch.float32, torch.int32, torch.uint8)
+        shapes = ((0,), (0,), (0,), (0,), (0, self.classes))
+        for name, kind, shape in zip(STATE, kinds, shapes, strict=True):
+            self.register_buffer(name, torch.zeros(shape, dtype=kind))
+        self.register_buffer("links", torch.zeros(0, dtype=torch.int64), persistent=False)  # children of all nodes
+        self.depth = 0
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """What the trees read after each detection, (B, A, `width`): its metadata, and the sequence so far."""
+        dynamic = batch.dynamic[..., :-1] if self.single else batch.dynamic
+        parts = [dynamic]
+        if self.changing:
+            count = batch.present.cumsum(1).clamp(min=1)[..., None]
+            changing = dynamic[..., self.changing] * batch.present[..., None]
+            mean = changing.cumsum(1) / count
+            square = changing.square().cumsum(1) / count
+            parts += [mean, (square - mean.square()).clamp(min=0).sqrt()]
+        parts[0] = torch.where(dynamic == 0, MISSING, dynamic)
+        static = torch.where(batch.static == 0, MISSING, batch.static)
+        once = torch.cat((static, batch.allwise), dim=1) if self.allwise else static
+        return torch.cat((*parts, once[:, None].expand(-1, dynamic.shape[1], -1)), dim=-1)
+
+    def newest(self, batch: Batch) -> Tensor:
+        """`inputs` after each object's last detection, (B, `width`)."""
+        return last_present(self.inputs(batch), batch.present)
+
+    def forward(self, inputs: Tensor) -> Tensor | float:
+        """What to add to logits (..., K) for `inputs` (..., `width`)."""
+        if not len(self.roots):
+            return 0.0
+        rows = inputs.flatten(0, -2)
+        here = self.roots.long().expand(len(rows), -1)  # (N, T)
+        feature, count = self.feature.long(), len(self.feature)
+        for _ in range(self.depth):
+            beyond = rows.gather(1, feature[here]) > self.threshold[here]
+            here = self.links[here + beyond * count]
+        votes = self.votes[-1 - self.second[here].long()].float().mean(1) / 255  # (N, K)
+        return self.share * (votes + FLOOR).log().view(*inputs.shape[:-1], -1)
+
+    def plant(self, state: Mapping[str, Tensor]) -> None:
+        """Take the tensors of grown trees.
+
+        Raises
+        ------
+        ValueError
+            Where they are no trees over these features and classes: a walk could leave them or never end.
+        """
+        fault = self._fault(state)
+        if fault:
+            raise ValueError(f"trees: {fault}")
+        for name in STATE:
+            setattr(self, name, state[name].clone())
+        leaf, place = self.second < 0, torch.arange(len(self.second))
+        second = torch.where(leaf, place, self.second.long())
+        self.links = torch.cat((torch.where(leaf, place, place + 1), second))
+        self.depth = self._walk()
+
+    def _fault(self, state: Mapping[str, Tensor]) -> str | None:
+        missing = [name for name in STATE if name not in state]
+        if missing:
+            return f"without {', '.join(missing)}"
+        if wrong := [name for name in STATE if state[name].dtype != getattr(self, name).dtype]:
+            return f"{', '.join(wrong)} of another kind of number"
+        roots, feature, threshold, second, votes = (state[name] for name in STATE)
+        nodes, place = len(second), torch.arange(len(second))
+        if {roots.ndim, feature.ndim, threshold.ndim, second.ndim} != {1} or votes.shape[1:] != (self.classes,):
+            return f"need lists of nodes, and votes for {self.classes} classes"
+        if not len(feature) == len(threshold) == nodes or not torch.isfinite(threshold).all():
+            return f"{nodes} nodes need as many features and finite thresholds"
+        if nodes and int(feature.max()) >= self.width:
+            return f"feature {int(feature.max())} where there are {self.width}"
+        inner = second >= 0
+        if (second[inner] <= place[inner] + 1).any() or (second >= nodes).any() or (nodes and bool(inner[-1])):
+            return "children need to come after their node"
+        if ((roots < 0) | (roots >= nodes)).any() or (-1 - second[~inner] >= len(votes)).any():
+            return "roots and leaves need to lie among the nodes and votes"
+        return None
+
+    def _walk(self) -> int:
+        """Steps from the roots to the deepest leaf; children come after their node, so that it ends."""
+        depth, here = 0, self.roots.long().unique()
+        while len(inner := here[self.second[here] >= 0]):
+            here = torch.cat((inner + 1, self.second[inner].long())).unique()
+            depth += 1
+        return depth
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: object) -> None:
+        own = {name: state[prefix + name] for name in STATE if prefix + name in state}
+        if own:
+            self.plant(own)
+        super()._load_from_state_dict(state, prefix, *args)

@@ -1,0 +1,71 @@
+"""Grow the trees that stand beside the networks of a bundle: scikit-learn fits them, `tsc_core.models.forest` walks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+import torch
+from sklearn.ensemble import ExtraTreesClassifier
+from torch import Tensor, nn
+
+TREES = 100
+LEAST_LEAF = 2  # objects in a leaf
+TRIED = 0.6  # share of the features tried at each node
+DRAWN = 0.9  # of as many windows as there are, each tree draws so many, with replacement and by weight
+REAL_WEIGHT = 10.0  # of all real objects of a class together, for 1 of the simulated ones
+
+
+def weights_of(objects: np.ndarray, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Weights (N,) of windows: an object counts once, classes equally, real ones `REAL_WEIGHT` times simulated ones."""
+    weights = 1.0 / np.bincount(objects)[objects]
+    for label in np.unique(labels):
+        for origin, total in ((True, REAL_WEIGHT), (False, 1.0)):
+            group = (labels == label) & (real == origin)
+            weights[group] *= total / max(weights[group].sum(), 1e-12)
+    return weights * len(weights) / weights.sum()
+
+
+def grow(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, seed: int) -> dict[str, Tensor]:
+    """Tensors of `Forest` for trees fitted to windows (N, F) with labels and weights (N,)."""
+    drawn = max(1, round(DRAWN * len(inputs)))
+    trees = ExtraTreesClassifier(
+        TREES, min_samples_leaf=LEAST_LEAF, max_features=TRIED, bootstrap=True, max_samples=drawn, random_state=seed
+    )
+    trees.fit(inputs, labels, sample_weight=weights)
+    return pack(trees, classes)
+
+
+def pack(trees: ExtraTreesClassifier, classes: int) -> dict[str, Tensor]:
+    """Fitted trees as the tensors of `Forest`, whose nodes are in scikit-learn's own order: the first child follows."""
+    grown = [estimator.tree_ for estimator in trees.estimators_]
+    roots = [0, *accumulate(tree.node_count for tree in grown)]
+    second, votes, leaves = [], [], 0
+    for root, tree in zip(roots, grown, strict=False):
+        leaf = tree.children_left < 0
+        place = np.where(leaf, -leaves - np.cumsum(leaf), tree.children_right + root)
+        shares = np.zeros((int(leaf.sum()), classes))
+        shares[:, trees.classes_] = tree.value[leaf, 0] / tree.value[leaf, 0].sum(axis=1, keepdims=True)
+        second.append(place)
+        votes.append(np.round(255 * shares))
+        leaves += len(shares)
+    return {
+        "roots": torch.tensor(roots[:-1], dtype=torch.int32),
+        "feature": _joined([np.maximum(tree.feature, 0) for tree in grown], torch.uint8),
+        "threshold": _joined([tree.threshold for tree in grown], torch.float32),
+        "second": _joined(second, torch.int32),
+        "votes": _joined(votes, torch.uint8),
+    }
+
+
+def _joined(parts: Sequence[np.ndarray], kind: torch.dtype) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts)).to(kind)
+
+
+@torch.no_grad()
+def stand_beside(network: nn.Module, trees: dict[str, Tensor]) -> None:
+    """Put trees into a trained network, whose own logits then weigh what is left of 1."""
+    network.forest.plant(trees)
+    for parameter in network.head[-1].parameters():
+        parameter *= 1 - network.forest.share
