@@ -21,8 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from tsc_core.alerts import Batch
 from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
 from tsc_core.models import build_model
+from tsc_core.models.forest import Forest
 from tsc_core.preprocessing import Preprocessor
 from tsc_core.survey import TEMPORAL_CLASSES
 
@@ -89,6 +91,19 @@ class Bundle:
     def probabilities(self, logits: Tensor, n: int) -> Tensor:
         """Probabilities (..., K) of `classes_after(n)` from logits (..., classes), tempered and renormalised."""
         return self.tempered(logits, n).softmax(-1)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (M, B, classes) of every member; their trees are walked together."""
+        if self._trees is None:
+            return torch.stack([member(batch) for member in self.members])
+        alone = torch.stack([member.network(batch) for member in self.members])
+        return alone + self._trees(self._trees.newest(batch))
+
+    @cached_property
+    def _trees(self) -> Forest | None:
+        forests = [member.forest for member in self.members]
+        alike = len({len(forest.roots) if forest else 0 for forest in forests}) == 1
+        return forests[0].beside(forests[1:]) if len(forests) > 1 and forests[0] and alike else None
 
     @property
     def model(self) -> nn.Module:

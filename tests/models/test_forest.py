@@ -1,4 +1,4 @@
-"""Trees beside a network: walked as scikit-learn walks them, read at every step alike, refused where they are broken."""
+"""Trees beside a network: walked as scikit-learn walks them, read at every step, refused where they are broken."""
 
 from dataclasses import replace
 
@@ -155,3 +155,16 @@ def test_trees_need_metadata_and_a_share():
         made.config(metadata=False, trees_share=0.5)
     with pytest.raises(ConfigError, match=r"trees_share is 1\.5: a share, 0 to 1"):
         made.config(trees_share=1.5)
+
+
+def test_trees_of_several_members_walk_together():
+    networks = [model(), model(), model()]
+    for seed, network in enumerate(networks):
+        stand_beside(network, trees_for(network.forest, seed=seed))
+    batch, forests = made.batch(3), [network.forest for network in networks]
+    together = forests[0].beside(forests[1:])
+    expected = torch.stack([forest(forest.newest(batch)) for forest in forests])
+    torch.testing.assert_close(together(together.newest(batch)), expected)
+    assert not torch.equal(expected[0], expected[1])
+    assert forests[0].groups == 1
+    assert len(forests[0].roots) * 3 == len(together.roots)

@@ -160,7 +160,7 @@ class _Question:
     def _shares(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:
         """Log of the mean probabilities, (R, K) float64."""
         batch = collate(list(examples), None if codes is None else list(codes))
-        logits = torch.stack([member(batch) for member in self.bundle.members]).double()
+        logits = self.bundle.logits(batch).double()
         return self.bundle.tempered(logits, self.n).log_softmax(-1).logsumexp(0) - math.log(len(self.bundle.members))
 
     def _odds(self, shares: Tensor) -> Tensor:

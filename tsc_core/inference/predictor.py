@@ -147,7 +147,7 @@ class Predictor:
             [(alerts, objects[i][1].allwise) for i, alerts in windows.items()], seen.readings
         )
         batch = with_codes(bundle, examples, list(windows.values()), seen, n)
-        logits = torch.stack([member(batch) for member in bundle.members])  # (M, B, K)
+        logits = bundle.logits(batch)  # (M, B, K)
         members, scored = bundle.probabilities(logits, n), {}
         rows = zip(members.mean(0).unbind(), members.unbind(1), logits.unbind(1), strict=True)
         for i, (mean, of_members, of_logits) in zip(windows, rows, strict=True):
@@ -167,7 +167,7 @@ class Predictor:
             return False
         examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts], seen.readings)
         batch = with_codes(first, examples, [(alert,) for alert in alerts], seen, n=1)
-        mean = torch.stack([member(batch).softmax(-1) for member in first.members]).mean(0)
+        mean = first.logits(batch).softmax(-1).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
 
 

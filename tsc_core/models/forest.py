@@ -7,7 +7,9 @@ to the network's. Trees have no gradient: a network is trained before they are p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +61,15 @@ class Forest(nn.Module):
         self.allwise = model.allwise
         once = len(preprocess.static) + (len(COLOURS) + 1 if model.allwise else 0)
         self.width = dynamics + 2 * len(self.changing) + once
-        self.classes, self.share = len(model.classes), model.trees_share
+        self.classes, self.share, self.groups = len(model.classes), model.trees_share, 1
         kinds = (torch.int32, torch.uint8, torch.float32, torch.int32, torch.uint8)
         shapes = ((0,), (0,), (0,), (0,), (0, self.classes))
         for name, kind, shape in zip(STATE, kinds, shapes, strict=True):
             self.register_buffer(name, torch.zeros(shape, dtype=kind))
-        self.register_buffer("links", torch.zeros(0, dtype=torch.int64), persistent=False)  # children of all nodes
+        self.register_buffer(
+            "links", torch.zeros(0, dtype=torch.int64), persistent=False
+        )  # first children, then second
+        self.register_buffer("columns", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.depth = 0
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -87,17 +92,21 @@ class Forest(nn.Module):
         return last_present(self.inputs(batch), batch.present)
 
     def forward(self, inputs: Tensor) -> Tensor | float:
-        """What to add to logits (..., K) for `inputs` (..., `width`)."""
+        """What to add to logits (..., K) for `inputs` (..., `width`); for trees of several, (groups, ..., K)."""
         if not len(self.roots):
             return 0.0
         rows = inputs.flatten(0, -2)
-        here = self.roots.long().expand(len(rows), -1)  # (N, T)
-        feature, count = self.feature.long(), len(self.feature)
+        values, trees = rows.reshape(-1), len(self.roots)
+        row = torch.arange(len(rows), device=rows.device).repeat_interleave(trees) * self.width
+        here = self.roots.long().repeat(len(rows))  # (N T,)
         for _ in range(self.depth):
-            beyond = rows.gather(1, feature[here]) > self.threshold[here]
-            here = self.links[here + beyond * count]
-        votes = self.votes[-1 - self.second[here].long()].float().mean(1) / 255  # (N, K)
-        return self.share * (votes + FLOOR).log().view(*inputs.shape[:-1], -1)
+            column = self.columns.index_select(0, here)
+            beyond = values.index_select(0, row + column) > self.threshold.index_select(0, here)
+            here = self.links.index_select(0, torch.add(here, beyond, alpha=len(self.columns)))
+        votes = self.votes.index_select(0, -1 - self.second.index_select(0, here))
+        votes = votes.view(len(rows), self.groups, -1, self.classes).float().mean(2) / 255  # (N, G, K)
+        added = self.share * (votes + FLOOR).log().transpose(0, 1).reshape(self.groups, *inputs.shape[:-1], -1)
+        return added if self.groups > 1 else added[0]
 
     def plant(self, state: Mapping[str, Tensor]) -> None:
         """Take the tensors of grown trees.
@@ -115,6 +124,7 @@ class Forest(nn.Module):
         leaf, place = self.second < 0, torch.arange(len(self.second))
         second = torch.where(leaf, place, self.second.long())
         self.links = torch.cat((torch.where(leaf, place, place + 1), second))
+        self.columns = self.feature.long()
         self.depth = self._walk()
 
     def _fault(self, state: Mapping[str, Tensor]) -> str | None:
@@ -145,6 +155,27 @@ class Forest(nn.Module):
             here = torch.cat((inner + 1, self.second[inner].long())).unique()
             depth += 1
         return depth
+
+    def beside(self, others: Sequence[Forest]) -> Forest:
+        """These trees and those of others, each as many, walked at once: what each adds comes along a first axis."""
+        forests = (self, *others)
+        nodes = [0, *accumulate(len(forest.second) for forest in forests)]
+        leaves = [0, *accumulate(len(forest.votes) for forest in forests)]
+        parts = [
+            (
+                f.roots + node,
+                f.feature,
+                f.threshold,
+                torch.where(f.second < 0, f.second - leaf, f.second + node),
+                f.votes,
+            )
+            for f, node, leaf in zip(forests, nodes, leaves, strict=False)
+        ]
+        found = copy.copy(self)
+        found._buffers = dict(self._buffers)
+        found.plant(dict(zip(STATE, map(torch.cat, zip(*parts, strict=True)), strict=True)))
+        found.groups = len(forests)
+        return found
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: object) -> None:
         own = {name: state[prefix + name] for name in STATE if prefix + name in state}

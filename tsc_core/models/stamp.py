@@ -105,17 +105,21 @@ class StampClassifier(nn.Module):
         return self.coder(batch)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, K) of a batch of single alerts.
+        """Logits (B, K) of a batch of single alerts: the network's, and the trees' where there are some.
 
         Raises
         ------
         ValueError
             Where the batch has more than one detection for an object.
         """
+        logits = self.network(batch)
+        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
+
+    def network(self, batch: Batch) -> Tensor:
+        """Logits (B, K) without trees; raises as `forward` does."""
         if batch.present.shape[1] != 1:
             raise ValueError(f"a stamp model takes 1 detection, the batch has {batch.present.shape[1]}")
         parts = [self.code_batch(batch)[:, 0]]
         if self.norm:
             parts.append(self.norm(batch.dynamic[:, 0, :-1]))  # the last column, time since the previous, is no use
-        logits = self.head(torch.cat((*parts, self.object_features(batch)), dim=1))
-        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
+        return self.head(torch.cat((*parts, self.object_features(batch)), dim=1))

@@ -59,10 +59,14 @@ class TemporalClassifier(nn.Module):
         return logits + self.forest(self.forest.inputs(batch)) if self.forest else logits
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, K) after each object's last detection."""
-        state = last_present(self.recurrent(self.steps(batch)), batch.present)  # (B, W)
-        logits = self.head(torch.cat((state, self.object_features(batch)), dim=-1))
+        """Logits (B, K) after each object's last detection: the network's, and the trees' where there are some."""
+        logits = self.network(batch)
         return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
+
+    def network(self, batch: Batch) -> Tensor:
+        """Logits (B, K) without trees."""
+        state = last_present(self.recurrent(self.steps(batch)), batch.present)  # (B, W)
+        return self.head(torch.cat((state, self.object_features(batch)), dim=-1))
 
 
 class MetadataClassifier(TemporalClassifier):

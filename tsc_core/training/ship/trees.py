@@ -11,7 +11,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor, nn
 
 TREES = 100
-LEAST_LEAF = 2  # objects in a leaf
+DEEPEST = 12  # nodes from a root to its leaves: every one is a step of each walk
+LEAST_LEAF = 2  # windows in a leaf
 TRIED = 0.6  # share of the features tried at each node
 DRAWN = 0.9  # of as many windows as there are, each tree draws so many, with replacement and by weight
 REAL_WEIGHT = 10.0  # of all real objects of a class together, for 1 of the simulated ones
@@ -31,7 +32,13 @@ def grow(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: i
     """Tensors of `Forest` for trees fitted to windows (N, F) with labels and weights (N,)."""
     drawn = max(1, round(DRAWN * len(inputs)))
     trees = ExtraTreesClassifier(
-        TREES, min_samples_leaf=LEAST_LEAF, max_features=TRIED, bootstrap=True, max_samples=drawn, random_state=seed
+        TREES,
+        max_depth=DEEPEST,
+        min_samples_leaf=LEAST_LEAF,
+        max_features=TRIED,
+        bootstrap=True,
+        max_samples=drawn,
+        random_state=seed,
     )
     trees.fit(inputs, labels, sample_weight=weights)
     return pack(trees, classes)
