@@ -16,7 +16,7 @@ from tsc_core.data.simulate.cadence import GAIN, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import joint, own_quantiles, table
 from tsc_core.data.simulate.exposures import Cutouts
 from tsc_core.data.simulate.pixels import BOX, RADIUS, central, centre_numbers
-from tsc_core.data.simulate.render import MOFFAT_SIGMAS, MOFFAT_WEIGHTS, PIXEL_VARIANCE
+from tsc_core.data.simulate.render import point_sources
 
 PATCH = 2 * RADIUS + 5  # side of an image that is made for photometry alone
 STAR_FLOOR = 0.015  # a subtraction is never better than this share of the star's own light
@@ -72,7 +72,7 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     `steady` (A,) is the light (DN) of the star under the change, for the noise that it brings.
     """
     difference, science, template = (central(getattr(cutouts, name)) for name in CHANNELS)
-    profile = psf_stamp(cutouts.offset, visits.seeing)
+    profile = psf_stamp(cutouts)
     norm = (profile**2).sum(axis=(1, 2))
     signed = (difference * profile).sum(axis=(1, 2)) / norm
     sign = np.where(signed >= 0, 1.0, -1.0)
@@ -101,12 +101,10 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     )
 
 
-def psf_stamp(offset: np.ndarray, width: np.ndarray) -> np.ndarray:
+def psf_stamp(cutouts: Cutouts) -> np.ndarray:
     """The star's profile of unit flux on the photometry box, (A, 9, 9)."""
-    spread = (width[:, None] * MOFFAT_SIGMAS) ** 2 + PIXEL_VARIANCE  # (A, K)
-    x = np.exp(-0.5 * (BOX - offset[:, :1, None]) ** 2 / spread[..., None])
-    y = np.exp(-0.5 * (BOX - offset[:, 1:, None]) ** 2 / spread[..., None])
-    return np.einsum("ak,akx,aky->ayx", MOFFAT_WEIGHTS / (2 * np.pi * spread), x, y)
+    here = np.ones((len(cutouts.offset), 1))
+    return point_sources(here, cutouts.offset[:, :1], cutouts.offset[:, 1:], cutouts.psf, len(BOX))
 
 
 def _stated(
