@@ -16,6 +16,7 @@ from tsc_core.data.simulate.cadence import Visits
 from tsc_core.data.simulate.render import FRAME, grid
 
 GRID = grid(FRAME)
+DARK_PIXELS = 0.35  # share of the faults sharper than any star that are below the background
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,10 +67,11 @@ def _peak(visits: Visits, rng: np.random.Generator, low: float, scale: float = 1
 
 
 def cosmic_ray(visits: Visits, rng: np.random.Generator) -> Fault:
-    """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
-    length = rng.exponential(1.5) + 0.3
+    """A charged particle: a few pixels to a short track, sharper than any star, seen once; or a pixel gone dark."""
+    dark = rng.uniform() < DARK_PIXELS
+    length = 0.3 if dark else rng.exponential(1.5) + 0.3
     track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
-    return Fault(_blank(len(visits)) + track * _peak(visits, rng, 150.0))
+    return Fault(_blank(len(visits)) + (-track if dark else track) * _peak(visits, rng, 150.0))
 
 
 def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:

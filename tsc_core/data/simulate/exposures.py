@@ -11,10 +11,20 @@ from tsc_core.data.simulate.artefacts import Fault
 from tsc_core.data.simulate.cadence import GAIN, SATURATION, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import joint
 from tsc_core.data.simulate.pixels import central, centroid
-from tsc_core.data.simulate.render import SPARE, STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources, smoothed, weighted
+from tsc_core.data.simulate.render import (
+    SPARE,
+    STAMP,
+    Galaxy,
+    Psf,
+    correlated,
+    galaxy_shape,
+    point_sources,
+    smoothed,
+    weighted,
+)
 from tsc_core.data.simulate.scene import Field
 
-TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.10, 2: 1.85}, 0.10  # FWHM in pixels
+TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.07, 2: 1.80}, 0.10  # FWHM in pixels
 THROUGHPUT = (0.05, 0.08)  # log of a reference's light per science DN: mean and scatter
 REFERENCE_FULL = (30000.0, 42000.0)  # DN at which references saturate: less than a single image, cut before stacking
 COMA, COMA_SCATTER, TURBULENT = (0.17, 0.95), 0.25, 2.0  # of the halo, and the FWHM (pixel) beyond which it fades
@@ -24,11 +34,12 @@ CATALOGUED, NEARBY = 21.75, 29.7  # r mag and pixels: what PS1 counts within 30 
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
 QUIET = 0.45  # share of the pixels that count as without a source
 SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
-SPECKLE_REACH, SPECKLE_CORE = 9, 0.55
+SPECKLE_REACH, SPECKLE_CORE = 9, 0.65
 RINGING, ALTERNATING, AGREEING = 0.6, -0.4, 0.6  # share of it that rings, and the weights of neighbours
 SOFTENED = 0.08  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
 FITTED = 0.95  # how far the fitted position follows noise, beside the moments'
-ELONGATION, ELLIPTICITY, WIDTH_ERROR = 0.05, 0.07, 0.06
+ELONGATION, ELLIPTICITY, WIDTH_ERROR = 0.05, 0.07, 0.09
+WINGLESS = 20.3  # r mag of field sources beyond which wings and streaks are below the noise
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
@@ -96,7 +107,7 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
 
 
 def _profiles(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
-    """PSF of the science images and of the references: elliptical and comatic, of widths that scatter about those drawn.
+    """PSF of science images and references: elliptical and comatic, of widths that scatter about those drawn.
 
     Turbulence hides the optics' coma; where on the chip an object lies tells coma and streak of all its images.
     """
@@ -134,11 +145,11 @@ def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _ringing(white: np.ndarray) -> np.ndarray:
-    """White noise (3, A, H, W) as resampling errors tie it: pixels alternate along one axis and agree along the other."""
+    """White noise (3, A, H, W) as resampling ties it: pixels alternate along one axis and agree along the other."""
     rows, columns, rest = white
     rows = weighted(weighted(rows, ALTERNATING, -1), AGREEING, -2)
     columns = weighted(weighted(columns, ALTERNATING, -2), AGREEING, -1)
-    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.3, 0.3, 0.0)
+    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.45, 0.1, 0.0)
 
 
 def _centred(cutouts: Cutouts) -> Cutouts:
@@ -172,8 +183,10 @@ def _light(
     field, visits = scene.field, scene.visits
     near = np.maximum(np.abs(field.x), np.abs(field.y)) < size / 2 + REACH
     static = 10 ** (-0.4 * (field.mags[near][:, visits.fid - 1].T - visits.zeropoint[:, None]))
-    x, y = field.x[near] + offset[:, :1], field.y[near] + offset[:, 1:]
-    image = point_sources(static, x, y, psf, size, field.size[near] ** 2)
+    x, y, widen = field.x[near] + offset[:, :1], field.y[near] + offset[:, 1:], field.size[near] ** 2
+    faint = field.mags[near, 1] > WINGLESS
+    image = point_sources(static[:, ~faint], x[:, ~faint], y[:, ~faint], psf, size, widen[~faint])
+    image += point_sources(static[:, faint], x[:, faint], y[:, faint], psf, size, widen[faint], parts=3)
     steps = np.linspace(-0.5, 0.5, 5 if any(trail) else 1)  # a trail is drawn as five points
     share = np.repeat(flux[:, None] / len(steps), len(steps), 1)
     image = image + point_sources(share, offset[:, :1] + steps * trail[0], offset[:, 1:] + steps * trail[1], psf, size)

@@ -88,7 +88,13 @@ class Galaxy:
 
 
 def point_sources(
-    flux: np.ndarray, x: np.ndarray, y: np.ndarray, psf: Psf, size: int, widen: np.ndarray | float = 0.0
+    flux: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    psf: Psf,
+    size: int,
+    widen: np.ndarray | float = 0.0,
+    parts: int = len(STAR_WEIGHTS),
 ) -> np.ndarray:
     """Sum of point sources, (A, H, W).
 
@@ -101,10 +107,12 @@ def point_sources(
         Side of the images in pixels.
     widen : ndarray (N,) or float
         Variance (pixel squared) added to each source: small round galaxies.
+    parts : int
+        Gaussians of the profile that are drawn, the sharpest first.
     """
-    across, down = psf.variances()
-    aside = psf.shifts()
-    light = (flux[:, None, :] * psf.weights()[..., None]).astype(np.float32)
+    across, down = (variance[:, :parts] for variance in psf.variances())
+    aside = psf.shifts()[..., :parts]
+    light = (flux[:, None, :] * psf.weights()[:, :parts, None]).astype(np.float32)
     gx = _gaussians(x[:, None, :] + aside[:, 0, :, None], across, widen, size) * light[..., None]
     gy = _gaussians(y[:, None, :] + aside[:, 1, :, None], down, widen, size)
     epochs = len(flux)
