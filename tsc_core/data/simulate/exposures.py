@@ -22,7 +22,7 @@ from tsc_core.data.simulate.render import (
     smoothed,
     weighted,
 )
-from tsc_core.data.simulate.scene import Field
+from tsc_core.data.simulate.scene import COUNTED, Field
 
 TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.07, 2: 1.80}, 0.10  # FWHM in pixels
 THROUGHPUT = (0.05, 0.08)  # log of a reference's light per science DN: mean and scatter
@@ -30,7 +30,7 @@ REFERENCE_FULL = (30000.0, 42000.0)  # DN at which references saturate: less tha
 COMA, COMA_SCATTER, TURBULENT = (0.17, 0.95), 0.25, 2.0  # of the halo, and the FWHM (pixel) beyond which it fades
 STREAK = {"science": -0.3, "template": 0.2}  # log of the streak's strength, with a scatter of 0.4
 MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
-CATALOGUED, NEARBY = 21.75, 29.7  # r mag and pixels: what PS1 counts within 30 arcsec
+NEARBY = 29.7  # pixels: within 30 arcsec PS1 counts sources
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
 QUIET = 0.45  # share of the pixels that count as without a source
 SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
@@ -280,7 +280,7 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     A reference image is one of its band: its numbers are the first visit's.
     """
     visits, field = scene.visits, scene.field
-    crowd = int(((field.mags[:, 1] < CATALOGUED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
+    crowd = int(((field.mags[:, 1] < COUNTED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
     given = {
         "fid": visits.fid,
         "limit": visits.limit,
