@@ -184,12 +184,13 @@ def _shade(field: Field) -> np.ndarray:
 
 
 def _doubles(field: Field, crowded: float, rng: np.random.Generator) -> Field:
-    """Second entries that PS1 has of bright stars, and in crowded fields of fainter ones, about an arcsecond away."""
+    """Second entries that PS1 has of bright stars, and in crowded fields of fainter ones, some arcseconds away."""
     r = field.mags[:, 1]
-    share = np.clip((17.5 + 4.5 * crowded - r) * 0.09, 0.0, 0.35)
+    share = np.clip((17.5 + 4.5 * crowded - r) * 0.09 * (1.0 + crowded), 0.0, 0.35 + 0.35 * crowded)
     twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < share))
     twice = np.repeat(twice, 1 + (rng.uniform(size=len(twice)) < 0.25))
-    angle, away = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(0.3, 1.7, len(twice))
+    angle, wide = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(size=len(twice)) < 0.7 * crowded
+    away = np.where(wide, rng.uniform(1.0, 5.0, len(twice)), rng.uniform(0.3, 1.7, len(twice)))
     fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
     x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)
     return Field(x, y, field.mags[twice] + fainter, np.zeros(len(twice)))

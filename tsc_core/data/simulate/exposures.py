@@ -18,6 +18,7 @@ from tsc_core.data.simulate.render import (
     Psf,
     correlated,
     galaxy_shape,
+    grid,
     point_sources,
     smoothed,
     weighted,
@@ -35,7 +36,8 @@ TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detecto
 QUIET = 0.45  # share of the pixels that count as without a source
 SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
 SPECKLE_REACH, SPECKLE_CORE = 9, 0.65
-RINGING, ALTERNATING, AGREEING = 0.6, -0.4, 0.6  # share of it that rings, and the weights of neighbours
+LIKE_A_STAR, LIKE_A_STAR_WITHIN = 0.45, 2.5  # less of it at the candidate (share, pixels): it passed as star-like
+RINGING, ALTERNATING, AGREEING = 0.6, -0.55, 0.8  # share of it that rings, and the weights of neighbours
 SOFTENED = 0.08  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
 FITTED = 0.95  # how far the fitted position follows noise, beside the moments'
 ELONGATION, ELLIPTICITY, WIDTH_ERROR = 0.05, 0.07, 0.09
@@ -141,7 +143,9 @@ def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     around = np.clip(uniform_filter(light, (0, SPECKLE_REACH, SPECKLE_REACH)), 0.0, None)
     level = SPECKLE * np.exp(0.4 * rng.standard_normal(len(light)))[:, None, None]
     rough = _ringing(rng.standard_normal((3, *light.shape), dtype=np.float32))
-    return level * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
+    x = grid(light.shape[-1])
+    smooth = 1.0 - LIKE_A_STAR * np.exp(-0.5 * (x**2 + x[:, None] ** 2) / LIKE_A_STAR_WITHIN**2)
+    return level * smooth * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
 
 
 def _ringing(white: np.ndarray) -> np.ndarray:
@@ -156,13 +160,20 @@ def _centred(cutouts: Cutouts) -> Cutouts:
     """Cut away the spare pixels such that the difference's centroid lies within the middle pixel, or nearest to it."""
     box, middle = central(cutouts.difference), np.arange(len(cutouts.offset))
     sign = np.where(box.sum(axis=(1, 2)) >= 0, 1.0, -1.0)[:, None, None]
-    found = np.stack(centroid(box * sign, cutouts.noise), axis=1)
+    found = np.stack(centroid(box * sign, cutouts.noise), axis=1) - _lean(cutouts.psf)
     step = np.clip(np.rint(found), -SPARE, SPARE).astype(int)
     size = cutouts.difference.shape[-1] - 2 * SPARE
     rows = SPARE + step[:, 1, None, None] + np.arange(size)[:, None]
     columns = SPARE + step[:, 0, None, None] + np.arange(size)
     images = (getattr(cutouts, n)[middle[:, None, None], rows, columns] for n in ("science", "template", "difference"))
     return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset), cutouts.psf)
+
+
+def _lean(psf: Psf) -> np.ndarray:
+    """How far the centroid of a star lies from its core, where the fit of its profile finds it, (A, 2)."""
+    middle = np.zeros((len(psf.x), 1))
+    star = point_sources(1e4 * np.ones_like(middle), middle, middle, psf, 9)
+    return np.stack(centroid(star, np.ones(len(star))), axis=1)
 
 
 def _centre(images: np.ndarray, size: int) -> np.ndarray:
