@@ -186,7 +186,7 @@ def _shade(field: Field) -> np.ndarray:
 def _doubles(field: Field, crowded: float, rng: np.random.Generator) -> Field:
     """Second entries that PS1 has of bright stars, and in crowded fields of fainter ones, some arcseconds away."""
     r = field.mags[:, 1]
-    share = np.clip((17.5 + 4.5 * crowded - r) * 0.09 * (1.0 + crowded), 0.0, 0.35 + 0.35 * crowded)
+    share = np.clip((17.5 + 4.5 * crowded - r) * 0.09 * (1.0 + crowded), 0.0, 0.35 + 0.45 * crowded)
     twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < share))
     twice = np.repeat(twice, 1 + (rng.uniform(size=len(twice)) < 0.25))
     angle, wide = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(size=len(twice)) < 0.7 * crowded

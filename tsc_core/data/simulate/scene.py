@@ -18,7 +18,7 @@ BRIGHT_STARS, BRIGHT_GALAXIES = (18.4, 0.05), (21.0, 0.1)  # r mag and slope: fe
 BANDS = ("g", "r", "i", "z")
 CROWD_DOUBLES = (0.25, 60.0)  # share of its entries in a crowd that are second ones, from that density on
 COUNTED = 21.85  # r mag to which as many stars are made as PS1 lists entries
-DEPTH, CROWDED_DEPTH = 21.95, 21.45  # r mag to which PS1 lists half the stars, in sparse and in crowded fields
+DEPTH, CROWDED_DEPTH = 21.95, 21.75  # r mag to which PS1 lists half the stars, in sparse and in crowded fields
 CROWDING = (20.0, 45.0)  # sources brighter than r = 21 per square arcmin between which its depth falls
 
 
