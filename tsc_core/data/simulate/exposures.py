@@ -153,7 +153,7 @@ def _ringing(white: np.ndarray) -> np.ndarray:
     rows, columns, rest = white
     rows = weighted(weighted(rows, ALTERNATING, -1), AGREEING, -2)
     columns = weighted(weighted(columns, ALTERNATING, -2), AGREEING, -1)
-    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.45, 0.1, 0.0)
+    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.15, 0.1, 0.0)
 
 
 def _centred(cutouts: Cutouts) -> Cutouts:

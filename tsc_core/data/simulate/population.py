@@ -234,10 +234,10 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     )
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
     patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)
-    steady = _steady(timeline, fault, visits)
-    found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng))]
+    steady, genuine = _steady(timeline, fault, visits), origin.artefact is None
+    found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng, genuine))]
     if len(past):
-        found.append((past, measure(patches, visits.pick(past), steady[past], rng)))
+        found.append((past, measure(patches, visits.pick(past), steady[past], rng, genuine)))
     catalogues = Catalogues.of(_with_counterpart(field, origin, timeline, rng), rng)
     entries = _entries(origin, timeline, sent, found, catalogues, rng)
     packets = []
