@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tsc_core.cli import FAILED, main
-from tsc_core.data.simulate import avro, cadence, demo, exposures, lightcurves, render, scene
+from tsc_core.data.simulate import avro, cadence, demo, exposures, lightcurves, masks, measure, render, scene
 from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
 from tsc_core.sources.packets import PacketSource, decode_packets
@@ -180,6 +180,45 @@ def test_speckle_follows_the_light_and_is_rough():
     assert left[1::2].std() / left[::2].std() == pytest.approx(2.0, rel=0.3)
     assert abs((left[..., 1:] * left[..., :-1]).mean()) < 0.1 * (left**2).mean()
     assert np.abs(left[:, :8]).max() < 1.0
+
+
+def _star(coma: float, streak: float, size: int = 63) -> np.ndarray:
+    one = np.ones(1)
+    psf = render.Psf(2.0 * one, 2.0 * one, np.array([[0.0, coma]]), streak * one)
+    return render.point_sources(1000.0 * one[:, None], 0.0 * one[:, None], 0.0 * one[:, None], psf, size)[0]
+
+
+def test_a_star_keeps_its_light_whatever_its_profile():
+    for coma, streak in ((0.0, 0.0), (1.0, 1.0), (-1.0, 4.0)):
+        assert _star(coma, streak).sum() == pytest.approx(1000.0, rel=0.01)
+
+
+def test_coma_pushes_the_halo_and_the_streak_follows_the_row():
+    even, leaning, streaked = _star(0.0, 0.0), _star(1.0, 0.0), _star(0.0, 4.0)
+    assert even[36, 31] == pytest.approx(even[26, 31], rel=1e-4)
+    assert leaning[36, 31] > 1.5 * leaning[26, 31]
+    assert streaked[31, 45] > 5.0 * streaked[45, 31]
+
+
+def test_what_is_cut_out_leaves_the_candidate():
+    rng = np.random.default_rng(5)
+    stars = scene.Field(rng.uniform(-40, 40, 9), rng.uniform(-40, 40, 9), np.full((9, 4), 12.0), np.zeros(9))
+    drawn = np.array([masks.draw_mask(63, stars, rng) for _ in range(200)])
+    assert not drawn[:, 29:34, 29:34].any()
+    assert drawn.any(axis=(1, 2)).all()
+    dark = scene.Field(*(np.zeros(0),) * 2, np.zeros((0, 4)), np.zeros(0))
+    assert 0.05 < np.mean([masks.draw_mask(63, dark, rng).any() for _ in range(600)]) < 0.25
+
+
+def test_classifiers_of_the_survey_tell_changes_from_faults():
+    merit = np.random.default_rng(0).standard_normal(4000)
+    for good, bad in zip(
+        *(measure._verdicts(merit, kind, np.random.default_rng(1)) for kind in (True, False)), strict=True
+    ):
+        assert min(good.min(), bad.min()) >= 0.0
+        assert max(good.max(), bad.max()) <= 1.0
+        assert np.median(good) > np.median(bad) + 0.2
+        assert np.corrcoef(merit, good)[0, 1] > 0.2
 
 
 def test_light_curves_keep_their_analytic_form():

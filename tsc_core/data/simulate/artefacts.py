@@ -16,6 +16,7 @@ from tsc_core.data.simulate.cadence import Visits
 from tsc_core.data.simulate.render import FRAME, grid
 
 GRID = grid(FRAME)
+DARK_PIXELS = 0.35  # share of the faults sharper than any star that are below the background
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,10 +67,11 @@ def _peak(visits: Visits, rng: np.random.Generator, low: float, scale: float = 1
 
 
 def cosmic_ray(visits: Visits, rng: np.random.Generator) -> Fault:
-    """A charged particle: a few pixels to a short track, sharper than any star, seen once."""
-    length = rng.exponential(1.5) + 0.3
-    track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.34)
-    return Fault(_blank(len(visits)) + track * _peak(visits, rng, 150.0))
+    """A charged particle: a few pixels to a short track, sharper than any star, seen once; or a pixel gone dark."""
+    dark = rng.uniform() < DARK_PIXELS
+    length = 0.3 if dark else rng.exponential(1.5) + 0.3
+    track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.54)
+    return Fault(_blank(len(visits)) + (-track if dark else track) * _peak(visits, rng, 190.0))
 
 
 def diffraction_spike(visits: Visits, rng: np.random.Generator) -> Fault:
@@ -103,13 +105,13 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
 
 def _blob(x: float, y: float, width: float, rng: np.random.Generator) -> np.ndarray:
     """A sharp elliptical blob of unit sum in a shallow trough of the other sign, (H, W)."""
-    a, b = width * rng.lognormal(0.24, 0.1), width * rng.lognormal(0.17, 0.09)
+    a, b = width * rng.lognormal(0.48, 0.14), width * rng.lognormal(0.38, 0.10)
     turn = rng.uniform(0, math.pi)
     u = (GRID[None, :] - x) * math.cos(turn) + (GRID[:, None] - y) * math.sin(turn)
     v = (GRID[:, None] - y) * math.cos(turn) - (GRID[None, :] - x) * math.sin(turn)
     image = np.exp(-0.5 * ((u / a) ** 2 + (v / b) ** 2))
     around = np.exp(-0.5 * ((GRID[None, :] - x) ** 2 + (GRID[:, None] - y) ** 2) / 2.3**2)
-    return image / image.sum() - rng.uniform(0.05, 0.4) * around / around.sum()
+    return image / image.sum() - rng.uniform(0.0, 0.25) * around / around.sum()
 
 
 def saturated_star(visits: Visits, rng: np.random.Generator) -> Fault:
@@ -149,7 +151,7 @@ def noise_peak(visits: Visits, rng: np.random.Generator) -> Fault:
     shape[:, 1, 1] = 1.0
     extra = _blank(len(visits))
     middle = FRAME // 2
-    extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(visits, rng, 26.0, 0.25)
+    extra[:, middle - 1 : middle + 2, middle - 1 : middle + 2] = shape * _peak(visits, rng, 34.0, 0.25)
     return Fault(extra)
 
 

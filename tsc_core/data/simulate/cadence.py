@@ -19,8 +19,8 @@ DARK_SKY = {1: 76.0, 2: 150.0}  # DN per pixel in 30 s without a moon
 MOON_SKY = {1: 150.0, 2: 190.0}  # DN per pixel that a full moon adds
 SEEING = {1: 2.6, 2: 2.39}  # FWHM that ZTF states, in pixels of 1.01 arcsec, on the best nights
 USUAL_SEEING = {1: 2.55, 2: 2.47}  # stated FWHM (pixel) for which stars have the width `USUAL_WIDTH`
-USUAL_WIDTH = {1: 1.6, 2: 1.4}  # FWHM (pixel) of the Moffat profile that real stars have
-STATED_POWER = {1: 1.8, 2: 1.3}  # how that width grows with the stated FWHM
+USUAL_WIDTH = {1: 1.79, 2: 1.33}  # FWHM (pixel) of the core that real stars have
+STATED_POWER = {1: 1.25, 2: 1.74}  # how that width grows with the stated FWHM
 BELOW_GLOBAL = 0.34  # mag: ZTF's 5-sigma limit allows for more noise than the pixels around the candidate show
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from tsc_core.data.simulate.calibration import CROWDED, FAR, joint, table
-from tsc_core.data.simulate.scene import BANDS, HALF, Field
+from tsc_core.data.simulate.scene import BANDS, CROWDED_DEPTH, DEPTH, HALF, Field, crowding
 from tsc_core.survey import ZTF
 
 PS1_DEPTH = {"g": 22.0, "r": 22.2, "i": 22.3, "z": 21.8}
@@ -149,10 +149,12 @@ def _field_score(
 
 def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
     """PS1's list, and the star score that each source of the field has or would have there."""
-    sources = len(field)
-    field = field.joined(_doubles(field, rng))
+    sources, crowded = len(field), crowding(field)
+    field = field.joined(_doubles(field, crowded, rng))
     r, shade = field.mags[:, 1], _shade(field)
-    listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - 21.75) / 0.3))
+    depth = DEPTH + (CROWDED_DEPTH - DEPTH) * crowded
+    soft = 0.3 + 0.15 * crowded
+    listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - depth) / soft))
     centre = np.hypot(field.x, field.y) < 1.5
     lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
     blended = 1.0 - _extent_rank(field, 0.9, rng)  # a crowd makes the one that varies look odd
@@ -181,12 +183,14 @@ def _shade(field: Field) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(np.clip((nearest - GLARE) / GLARE_EDGE, -30, 30)))
 
 
-def _doubles(field: Field, rng: np.random.Generator) -> Field:
-    """Second entries that PS1 has of bright stars, about an arcsecond away."""
+def _doubles(field: Field, crowded: float, rng: np.random.Generator) -> Field:
+    """Second entries that PS1 has of bright stars, and in crowded fields of fainter ones, some arcseconds away."""
     r = field.mags[:, 1]
-    twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < np.clip((17.5 - r) * 0.09, 0.0, 0.35)))
+    share = np.clip((17.5 + 4.5 * crowded - r) * 0.09 * (1.0 + crowded), 0.0, 0.35 + 0.45 * crowded)
+    twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < share))
     twice = np.repeat(twice, 1 + (rng.uniform(size=len(twice)) < 0.25))
-    angle, away = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(0.3, 1.7, len(twice))
+    angle, wide = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(size=len(twice)) < 0.7 * crowded
+    away = np.where(wide, rng.uniform(1.0, 5.0, len(twice)), rng.uniform(0.3, 1.7, len(twice)))
     fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
     x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)
     return Field(x, y, field.mags[twice] + fainter, np.zeros(len(twice)))

@@ -11,19 +11,37 @@ from tsc_core.data.simulate.artefacts import Fault
 from tsc_core.data.simulate.cadence import GAIN, SATURATION, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import joint
 from tsc_core.data.simulate.pixels import central, centroid
-from tsc_core.data.simulate.render import SPARE, STAMP, Galaxy, Psf, correlated, galaxy_shape, point_sources, smoothed
-from tsc_core.data.simulate.scene import Field
+from tsc_core.data.simulate.render import (
+    SPARE,
+    STAMP,
+    Galaxy,
+    Psf,
+    correlated,
+    galaxy_shape,
+    grid,
+    point_sources,
+    smoothed,
+    weighted,
+)
+from tsc_core.data.simulate.scene import COUNTED, Field
 
-TEMPLATE_SEEING = {1: 1.86, 2: 1.74}  # FWHM in pixels
+TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.07, 2: 1.80}, 0.10  # FWHM in pixels
+THROUGHPUT = (0.05, 0.08)  # log of a reference's light per science DN: mean and scatter
+REFERENCE_FULL = (30000.0, 42000.0)  # DN at which references saturate: less than a single image, cut before stacking
+COMA, COMA_SCATTER, TURBULENT = (0.17, 0.95), 0.25, 2.0  # of the halo, and the FWHM (pixel) beyond which it fades
+STREAK = {"science": -0.3, "template": 0.2}  # log of the streak's strength, with a scatter of 0.4
 MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
-CATALOGUED, NEARBY = 21.75, 29.7  # r mag and pixels: what PS1 counts within 30 arcsec
+NEARBY = 29.7  # pixels: within 30 arcsec PS1 counts sources
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
 QUIET = 0.45  # share of the pixels that count as without a source
-SPECKLE = 0.095  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
-SPECKLE_REACH, SPECKLE_CORE = 9, 0.55
+SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
+SPECKLE_REACH, SPECKLE_CORE = 9, 0.65
+LIKE_A_STAR, LIKE_A_STAR_WITHIN = 0.6, 2.5  # less of it at the candidate (share, pixels): it passed as star-like
+RINGING, ALTERNATING, AGREEING = 0.6, -0.55, 0.8  # share of it that rings, and the weights of neighbours
 SOFTENED = 0.08  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
 FITTED = 0.95  # how far the fitted position follows noise, beside the moments'
-ELLIPTICITY, WIDTH_ERROR = 0.055, 0.05
+ELONGATION, ELLIPTICITY, WIDTH_ERROR = 0.05, 0.07, 0.09
+WINGLESS = 20.3  # r mag of field sources beyond which wings and streaks are below the noise
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
 
@@ -32,7 +50,7 @@ class Cutouts:
     """Images (A, H, W) of A alerts.
 
     `offset` (A, 2) is where their object lies from the middle pixel, `error` (A, 2) where ZTF believes it from there,
-    `noise` (A,) that of the difference.
+    `noise` (A,) that of the difference, `psf` that of the science images.
     """
 
     science: np.ndarray
@@ -41,6 +59,7 @@ class Cutouts:
     offset: np.ndarray
     noise: np.ndarray
     error: np.ndarray
+    psf: Psf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,52 +90,90 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
     """Render the cutouts of each visit, centred on where ZTF would see the change."""
     visits, fault, frame = scene.visits, scene.fault, size + 2 * SPARE
     offset = rng.uniform(-0.5, 0.5, (len(visits), 2)) if fault.at is None else fault.at
-    seeing, sharp = _widths(visits, rng)
+    seeing, sharp = _profiles(visits, rng)
     extra = _centre(fault.extra, frame)
     science = _light(scene, scene.subject.now, seeing, offset, frame, trail=scene.subject.trail)
     science = science + np.clip(extra, 0.0, None)
-    template = _light(scene, scene.subject.before, sharp, offset, frame)
+    odd = {band: np.exp(rng.normal(*THROUGHPUT)) for band in (1, 2)}
+    template = _light(scene, scene.subject.before, sharp, offset, frame) * _of_band(odd, visits.fid)[:, None, None]
     shift = offset + fault.misalignment / 1.414 * rng.standard_normal(offset.shape)
     wrong = 1.0 + fault.mismatch * rng.standard_normal(offset.shape)
     gain = 1.0 + 0.006 * rng.standard_normal(len(visits))
-    matched = Psf(seeing.x * wrong[:, 0], seeing.y * wrong[:, 1])
+    matched = replace(seeing, x=seeing.x * wrong[:, 0], y=seeing.y * wrong[:, 1])
     expected = _light(scene, scene.subject.before, matched, shift, frame)
     speckle = _speckle(expected, rng)
     expected = expected * gain[:, None, None]
     whole = _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
-    whole = replace(whole, difference=whole.difference + speckle)
+    whole = replace(whole, difference=whole.difference + speckle, psf=seeing)
     return _centred(whole)
 
 
-def _widths(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
-    """PSF of the science images and of the references: elliptical, of widths that scatter about those drawn."""
-    stretch = np.exp(ELLIPTICITY * rng.standard_normal(len(visits)))
-    width = visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(len(visits)))
-    odd = {band: np.exp(WIDTH_ERROR * rng.standard_normal()) for band in (1, 2)}
-    sharp = np.array([TEMPLATE_SEEING[int(band)] * odd[int(band)] for band in visits.fid])
-    return Psf(width * stretch, width / stretch), Psf(sharp, sharp)
+def _profiles(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
+    """PSF of science images and references: elliptical and comatic, of widths that scatter about those drawn.
+
+    Turbulence hides the optics' coma; where on the chip an object lies tells coma and streak of all its images.
+    """
+    count, place, row = len(visits), COMA_SCATTER * rng.standard_normal(2), 0.3 * rng.standard_normal()
+    stretch = np.exp(ELONGATION + ELLIPTICITY * rng.standard_normal(count))
+    width = visits.seeing * np.exp(WIDTH_ERROR * rng.standard_normal(count))
+    calm = 0.1 + 0.9 / (1.0 + np.exp(np.clip((width - TURBULENT) / 0.2, -30, 30)))
+    coma = np.array(COMA) * np.stack([np.ones(count), calm], axis=1) + 0.7 * place
+    coma = coma + 0.7 * COMA_SCATTER * rng.standard_normal((count, 2))
+    streak = np.exp(STREAK["science"] + row + 0.25 * rng.standard_normal(count))
+    found = {band: _reference_profile(band, place, row, rng) for band in (1, 2)}
+    sharp = Psf(*(np.stack([getattr(found[int(b)], n)[0] for b in visits.fid]) for n in Psf.__slots__))
+    return Psf(width * stretch, width / stretch, coma, streak), sharp
+
+
+def _reference_profile(band: int, place: np.ndarray, row: float, rng: np.random.Generator) -> Psf:
+    """PSF of one reference image."""
+    width = TEMPLATE_SEEING[band] * np.exp(TEMPLATE_SCATTER * rng.standard_normal(1))
+    stretch = np.exp(ELONGATION + ELLIPTICITY * rng.standard_normal(1))
+    coma = np.array([COMA]) + 0.7 * place + 0.7 * COMA_SCATTER * rng.standard_normal((1, 2))
+    return Psf(width * stretch, width / stretch, coma, np.exp(STREAK["template"] + row + 0.25 * rng.standard_normal(1)))
+
+
+def _of_band(values: dict[int, float], fid: np.ndarray) -> np.ndarray:
+    return np.array([values[int(band)] for band in fid])
 
 
 def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a matched subtraction leaves of stars: a share of their light, wider, rough from pixel to pixel."""
+    """What a matched subtraction leaves of stars: a share of their light, wider, ringing along rows and columns."""
     light = np.clip(light, 0.0, None)
     around = np.clip(uniform_filter(light, (0, SPECKLE_REACH, SPECKLE_REACH)), 0.0, None)
     level = SPECKLE * np.exp(0.4 * rng.standard_normal(len(light)))[:, None, None]
-    rough = rng.standard_normal(light.shape, dtype=np.float32)
-    return level * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
+    rough = _ringing(rng.standard_normal((3, *light.shape), dtype=np.float32))
+    x = grid(light.shape[-1])
+    smooth = 1.0 - LIKE_A_STAR * np.exp(-0.5 * (x**2 + x[:, None] ** 2) / LIKE_A_STAR_WITHIN**2)
+    return level * smooth * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
+
+
+def _ringing(white: np.ndarray) -> np.ndarray:
+    """White noise (3, A, H, W) as resampling ties it: pixels alternate along one axis and agree along the other."""
+    rows, columns, rest = white
+    rows = weighted(weighted(rows, ALTERNATING, -1), AGREEING, -2)
+    columns = weighted(weighted(columns, ALTERNATING, -2), AGREEING, -1)
+    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.15, 0.1, 0.0)
 
 
 def _centred(cutouts: Cutouts) -> Cutouts:
     """Cut away the spare pixels such that the difference's centroid lies within the middle pixel, or nearest to it."""
     box, middle = central(cutouts.difference), np.arange(len(cutouts.offset))
     sign = np.where(box.sum(axis=(1, 2)) >= 0, 1.0, -1.0)[:, None, None]
-    found = np.stack(centroid(box * sign, cutouts.noise), axis=1)
+    found = np.stack(centroid(box * sign, cutouts.noise), axis=1) - _lean(cutouts.psf)
     step = np.clip(np.rint(found), -SPARE, SPARE).astype(int)
     size = cutouts.difference.shape[-1] - 2 * SPARE
     rows = SPARE + step[:, 1, None, None] + np.arange(size)[:, None]
     columns = SPARE + step[:, 0, None, None] + np.arange(size)
     images = (getattr(cutouts, n)[middle[:, None, None], rows, columns] for n in ("science", "template", "difference"))
-    return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset))
+    return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset), cutouts.psf)
+
+
+def _lean(psf: Psf) -> np.ndarray:
+    """How far the centroid of a star lies from its core, where the fit of its profile finds it, (A, 2)."""
+    middle = np.zeros((len(psf.x), 1))
+    star = point_sources(1e4 * np.ones_like(middle), middle, middle, psf, 9)
+    return np.stack(centroid(star, np.ones(len(star))), axis=1)
 
 
 def _centre(images: np.ndarray, size: int) -> np.ndarray:
@@ -137,8 +194,10 @@ def _light(
     field, visits = scene.field, scene.visits
     near = np.maximum(np.abs(field.x), np.abs(field.y)) < size / 2 + REACH
     static = 10 ** (-0.4 * (field.mags[near][:, visits.fid - 1].T - visits.zeropoint[:, None]))
-    x, y = field.x[near] + offset[:, :1], field.y[near] + offset[:, 1:]
-    image = point_sources(static, x, y, psf, size, field.size[near] ** 2)
+    x, y, widen = field.x[near] + offset[:, :1], field.y[near] + offset[:, 1:], field.size[near] ** 2
+    faint = field.mags[near, 1] > WINGLESS
+    image = point_sources(static[:, ~faint], x[:, ~faint], y[:, ~faint], psf, size, widen[~faint])
+    image += point_sources(static[:, faint], x[:, faint], y[:, faint], psf, size, widen[faint], parts=3)
     steps = np.linspace(-0.5, 0.5, 5 if any(trail) else 1)  # a trail is drawn as five points
     share = np.repeat(flux[:, None] / len(steps), len(steps), 1)
     image = image + point_sources(share, offset[:, :1] + steps * trail[0], offset[:, 1:] + steps * trail[1], psf, size)
@@ -162,7 +221,8 @@ def _with_noise(
     visits = scene.visits
     texture = _texture(scene, rng)
     full = SATURATION - visits.sky[:, None, None]
-    light, template = np.minimum(light, full), np.minimum(template, full)
+    light = np.minimum(light, full)
+    template = np.minimum(template, rng.uniform(*REFERENCE_FULL) - visits.sky[:, None, None])
     change = light - np.minimum(matched, full) + negative
     change = smoothed(change, SOFTENED)
     reference = texture["template_noise"]
@@ -183,6 +243,7 @@ def _with_noise(
         offset,
         texture["difference_noise"],
         np.zeros_like(offset),
+        None,
     )
 
 
@@ -230,7 +291,7 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     A reference image is one of its band: its numbers are the first visit's.
     """
     visits, field = scene.visits, scene.field
-    crowd = int(((field.mags[:, 1] < CATALOGUED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
+    crowd = int(((field.mags[:, 1] < COUNTED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
     given = {
         "fid": visits.fid,
         "limit": visits.limit,

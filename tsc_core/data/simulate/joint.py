@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 LEVELS = np.array([0.0, 0.005, 0.015, 0.03, *np.linspace(0.05, 0.95, 37), 0.97, 0.985, 0.995, 1.0])
 LARGEST_SCORE = 3.0
 ALERTS_PER_COMPONENT = 110
-MOST_COMPONENTS = 10
+MOST_COMPONENTS = 20
 WIDENED = 0.02  # added to the variances of the scores: keeps components from closing around a few alerts
 
 

@@ -7,7 +7,6 @@ their rank from those pixels and their value from tables of real alerts (`calibr
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from tsc_core.data.simulate.cadence import GAIN, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import joint, own_quantiles, table
 from tsc_core.data.simulate.exposures import Cutouts
 from tsc_core.data.simulate.pixels import BOX, RADIUS, central, centre_numbers
-from tsc_core.data.simulate.render import MOFFAT_SIGMAS, MOFFAT_WEIGHTS, PIXEL_VARIANCE
+from tsc_core.data.simulate.render import point_sources
 
 PATCH = 2 * RADIUS + 5  # side of an image that is made for photometry alone
 STAR_FLOOR = 0.015  # a subtraction is never better than this share of the star's own light
@@ -25,6 +24,7 @@ LIMIT_SIGMAS = 5.0 * 1.55  # the stated limit in units of the noise that detecti
 LARGEST_SIGMA = 0.217  # mag: ZTF sends nothing fainter than 5 sigma of the fit
 LEAST_FWHM = 2.354  # pixel: a sigma of one pixel, the least that SExtractor states
 USUAL_WIDTH = 0.02  # log pixel: windowed width of a star in the difference
+GENUINE, FAULTY = ((0.20, 0.6), (0.18, 0.7)), (0.88, 1.25)  # least rank and power (rb, drb); largest rank and power
 CHANNELS = ("difference", "science", "template")
 
 
@@ -66,13 +66,16 @@ def scorr_noise(change: np.ndarray, steady: np.ndarray, visits: Visits) -> np.nd
     )
 
 
-def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random.Generator) -> Measured:
+def measure(
+    cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random.Generator, genuine: bool = True
+) -> Measured:
     """Photometry, shape and quality of the difference at the centre of each cutout.
 
-    `steady` (A,) is the light (DN) of the star under the change, for the noise that it brings.
+    `steady` (A,) is the light (DN) of the star under the change, for the noise that it brings; `genuine` tells a
+    change of the sky from a fault, which ZTF's classifiers see in most cases.
     """
     difference, science, template = (central(getattr(cutouts, name)) for name in CHANNELS)
-    profile = psf_stamp(cutouts.offset, visits.seeing)
+    profile = psf_stamp(cutouts)
     norm = (profile**2).sum(axis=(1, 2))
     signed = (difference * profile).sum(axis=(1, 2)) / norm
     sign = np.where(signed >= 0, 1.0, -1.0)
@@ -93,7 +96,7 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
         *_apertures(box, flux, cutouts.noise, visits),
         sky=np.median(cutouts.difference.reshape(len(flux), -1)[:, ::3], axis=1) + 0.1 * rng.standard_normal(len(flux)),
         scorr=stated["scorr"],
-        **_shape(seen, stated, rng),
+        **_shape(seen, stated, genuine, rng),
         nneg=(inner < 0).sum(axis=(1, 2)),
         sumrat=np.abs(inner.sum(axis=(1, 2))) / np.abs(inner).sum(axis=(1, 2)),
         dsnrms=box.max(axis=(1, 2)) / cutouts.noise,
@@ -101,12 +104,10 @@ def measure(cutouts: Cutouts, visits: Visits, steady: np.ndarray, rng: np.random
     )
 
 
-def psf_stamp(offset: np.ndarray, width: np.ndarray) -> np.ndarray:
+def psf_stamp(cutouts: Cutouts) -> np.ndarray:
     """The star's profile of unit flux on the photometry box, (A, 9, 9)."""
-    spread = (width[:, None] * MOFFAT_SIGMAS) ** 2 + PIXEL_VARIANCE  # (A, K)
-    x = np.exp(-0.5 * (BOX - offset[:, :1, None]) ** 2 / spread[..., None])
-    y = np.exp(-0.5 * (BOX - offset[:, 1:, None]) ** 2 / spread[..., None])
-    return np.einsum("ak,akx,aky->ayx", MOFFAT_WEIGHTS / (2 * np.pi * spread), x, y)
+    here = np.ones((len(cutouts.offset), 1))
+    return point_sources(here, cutouts.offset[:, :1], cutouts.offset[:, 1:], cutouts.psf, len(BOX))
 
 
 def _stated(
@@ -144,26 +145,35 @@ def _apertures(box: np.ndarray, flux: np.ndarray, background: np.ndarray, visits
     return tuple(magnitudes)
 
 
-def _rank(score: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndarray:
-    """A rank in [0, 1] from a score of about unit spread, mixed with chance."""
+def _verdicts(merit: np.ndarray, genuine: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks in [0, 1] among all alerts of ``rb`` and ``drb``, from a merit of about unit spread, and chance.
+
+    Both classifiers see the same pixels and share most errors. Changes of the sky lie above most faults: labelled ones
+    have a ``drb`` near 1 and an ``rb`` about the upper third.
+    """
     from scipy.special import ndtr
 
-    return ndtr(weight * np.clip(score, -3, 3) + math.sqrt(1.0 - weight**2) * rng.standard_normal(len(score)))
+    shared, *own = rng.standard_normal((3, len(merit)))
+    ranks = (ndtr(0.45 * np.clip(merit, -3, 3) + 0.6 * shared + 0.66 * chance) for chance in own)
+    if genuine:
+        return tuple(least + (1.0 - least) * rank**power for rank, (least, power) in zip(ranks, GENUINE, strict=True))
+    return tuple(FAULTY[0] * rank ** FAULTY[1] for rank in ranks)
 
 
 def _shape(
-    seen: dict[str, np.ndarray], stated: dict[str, np.ndarray], rng: np.random.Generator
+    seen: dict[str, np.ndarray], stated: dict[str, np.ndarray], genuine: bool, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Sizes, star score and real/bogus scores."""
     scorr, fwhm, failing = stated["scorr"], stated["fwhm"], stated["failing"]
     minor = fwhm / np.where(failing, 1.6, 3.1) * rng.lognormal(0.0, 0.1, len(fwhm))
     merit = -np.abs(seen["width"] - USUAL_WIDTH) / 0.13 - 4.0 * seen["ratio"] + 1.0
+    rb, drb = _verdicts(merit, genuine, rng)
     return {
         "fwhm": fwhm,
         "seeratio": stated["seeratio"],
         "aimage": np.round(minor * stated["elong"], 3),
         "bimage": np.round(minor, 3),
         "classtar": stated["classtar"],
-        "rb": np.round(table("rb").draw(scorr, _rank(merit, 0.6, rng)), 4),
-        "drb": table("drb").draw(scorr, _rank(merit, 0.7, rng)),
+        "rb": np.round(table("rb").draw(scorr, rb), 4),
+        "drb": table("drb").draw(scorr, drb),
     }

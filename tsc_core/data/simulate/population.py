@@ -17,6 +17,7 @@ from tsc_core.data.simulate.artefacts import ARTEFACTS, RECURS, Fault
 from tsc_core.data.simulate.cadence import SURVEY_END, Site, Visits
 from tsc_core.data.simulate.catalogues import Catalogues
 from tsc_core.data.simulate.exposures import Cutouts, Scene, Subject, expose
+from tsc_core.data.simulate.masks import draw_mask
 from tsc_core.data.simulate.measure import PATCH, Measured, measure
 from tsc_core.data.simulate.origins import Origin, draw_origin
 from tsc_core.data.simulate.render import STAMP
@@ -233,10 +234,10 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
     )
     stamps = _expose(scene, sent, slice(0, len(sent)), STAMP, rng)
     patches = _expose(scene, past, slice(len(sent), None), PATCH, rng)
-    steady = _steady(timeline, fault, visits)
-    found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng))]
+    steady, genuine = _steady(timeline, fault, visits), origin.artefact is None
+    found = [(sent, measure(stamps, visits.pick(sent), steady[sent], rng, genuine))]
     if len(past):
-        found.append((past, measure(patches, visits.pick(past), steady[past], rng)))
+        found.append((past, measure(patches, visits.pick(past), steady[past], rng, genuine)))
     catalogues = Catalogues.of(_with_counterpart(field, origin, timeline, rng), rng)
     entries = _entries(origin, timeline, sent, found, catalogues, rng)
     packets = []
@@ -245,7 +246,9 @@ def _assemble(oid: str, origin: Origin, timeline: Timeline, detections: int, rng
         recent = (visits.mjd[:at] >= visits.mjd[at] - HISTORY_DAYS).nonzero()[0]
         history = tuple(entries[i] for i in recent if i in entries)
         packets.append(MadePacket(candidate, _stamps(stamps, index, bool(found[0][1].positive[index])), history))
-    return MadeObject(oid, origin.label, origin.subclass, _masked(packets, rng), _allwise(origin, rng))
+    return MadeObject(
+        oid, origin.label, origin.subclass, _masked(packets, draw_mask(STAMP, field, rng)), _allwise(origin, rng)
+    )
 
 
 def _subject(timeline: Timeline, rate: tuple[float, float]) -> Subject:
@@ -323,21 +326,10 @@ def _entries(
     return entries
 
 
-def _masked(packets: Sequence[MadePacket], rng: np.random.Generator) -> tuple[MadePacket, ...]:
-    """Pixels without a value: the edge of the chip, or a block of bad pixels, in the same place in all cutouts."""
-    kind = rng.uniform()
-    if kind > 0.13:
+def _masked(packets: Sequence[MadePacket], mask: np.ndarray) -> tuple[MadePacket, ...]:
+    """The packets with no value where `mask` (H, W) is set, in the same place in all cutouts."""
+    if not mask.any():
         return tuple(packets)
-    size = packets[0].stamps[0].shape[0]
-    mask = np.zeros((size, size), dtype=bool)
-    if kind < 0.05:
-        edge = int(rng.integers(1, size // 2 - 4))
-        mask[:edge] = True
-        mask = np.rot90(mask, rng.integers(4))
-    else:
-        x, y, side = rng.integers(0, size), rng.integers(0, size), rng.integers(6, 12)
-        if max(abs(x + side / 2 - size // 2), abs(y + side / 2 - size // 2)) > 9:
-            mask[y : y + side, x : x + side] = True
     return tuple(replace(p, stamps=tuple(np.where(mask, np.float32(np.nan), s) for s in p.stamps)) for p in packets)
 
 

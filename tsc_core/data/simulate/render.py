@@ -7,15 +7,21 @@ y down (south).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tsc_core.survey import ZTF
 
-# A Moffat profile (beta 2.1, as wide-winged as real stars) of FWHM 1 as four Gaussians, from a least-squares fit.
-MOFFAT_WEIGHTS = np.array([0.2102, 0.4393, 0.2618, 0.0887])
-MOFFAT_SIGMAS = np.array([0.3346, 0.5792, 1.0578, 2.2655])
+# A star as five Gaussians, fitted to isolated bright stars of real cutouts: two that are as wide as the seeing, the
+# halo of the optics, wings, and the streak that bright stars have along a row. `STAR_SCALED` is the part of their sigma
+# that grows with the seeing (per pixel of FWHM), `STAR_FIXED` the part that does not (pixel; x and y), `STAR_COMA` how
+# far each follows the optics' coma.
+STAR_WEIGHTS = np.array([0.5587, 0.3139, 0.0635, 0.0554, 0.0086])
+STAR_SCALED = np.array([0.4043, 0.4808, 0.6936, 0.1656, 0.6925])
+STAR_FIXED = np.array([[0.267, 1.227, 1.823, 3.212, 9.199], [0.379, 1.206, 1.070, 3.654, 0.199]])
+STAR_COMA = np.array([-0.029, 0.334, 2.309, 0.664, 0.078])
 # Exponential (n 1) and de Vaucouleurs (n 4) profiles of half-light radius 1 (after Hogg & Lang 2013).
 PROFILES = {
     1: (np.array([0.075, 0.294, 0.434, 0.197]), np.array([0.22, 0.47, 0.84, 1.32])),
@@ -35,14 +41,37 @@ def grid(size: int = STAMP) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Psf:
-    """A point spread function per exposure: FWHM in pixels along x and y, each (A,)."""
+    """A point spread function per exposure.
+
+    Attributes
+    ----------
+    x, y : ndarray (A,)
+        FWHM of the core in pixels along each axis.
+    coma : ndarray (A, 2)
+        How the optics push the halo to one side, 1 typical.
+    streak : ndarray (A,)
+        How strong the streak along a row is, 1 typical.
+    """
 
     x: np.ndarray
     y: np.ndarray
+    coma: np.ndarray
+    streak: np.ndarray
 
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """Variance of each Gaussian along x and y, (A, K)."""
-        return tuple((fwhm[:, None] * MOFFAT_SIGMAS) ** 2 + PIXEL_VARIANCE for fwhm in (self.x, self.y))
+        both = zip((self.x, self.y), STAR_FIXED, strict=True)
+        return tuple((fwhm[:, None] * STAR_SCALED) ** 2 + fixed**2 + PIXEL_VARIANCE for fwhm, fixed in both)
+
+    def weights(self) -> np.ndarray:
+        """Share of the light that each Gaussian has, (A, K)."""
+        weights = np.repeat(STAR_WEIGHTS[None], len(self.x), 0)
+        weights[:, -1] *= self.streak
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def shifts(self) -> np.ndarray:
+        """Where each Gaussian lies from the star (pixel), (A, 2, K)."""
+        return self.coma[:, :, None] * STAR_COMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +88,13 @@ class Galaxy:
 
 
 def point_sources(
-    flux: np.ndarray, x: np.ndarray, y: np.ndarray, psf: Psf, size: int, widen: np.ndarray | float = 0.0
+    flux: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    psf: Psf,
+    size: int,
+    widen: np.ndarray | float = 0.0,
+    parts: int = len(STAR_WEIGHTS),
 ) -> np.ndarray:
     """Sum of point sources, (A, H, W).
 
@@ -72,18 +107,22 @@ def point_sources(
         Side of the images in pixels.
     widen : ndarray (N,) or float
         Variance (pixel squared) added to each source: small round galaxies.
+    parts : int
+        Gaussians of the profile that are drawn, the sharpest first.
     """
-    across, down = psf.variances()
-    gx = _gaussians(x, across, widen, size) * (flux[:, None, :] * MOFFAT_WEIGHTS[None, :, None])[..., None]
-    gy = _gaussians(y, down, widen, size)
+    across, down = (variance[:, :parts] for variance in psf.variances())
+    aside = psf.shifts()[..., :parts]
+    light = (flux[:, None, :] * psf.weights()[:, :parts, None]).astype(np.float32)
+    gx = _gaussians(x[:, None, :] + aside[:, 0, :, None], across, widen, size) * light[..., None]
+    gy = _gaussians(y[:, None, :] + aside[:, 1, :, None], down, widen, size)
     epochs = len(flux)
     return np.matmul(gy.reshape(epochs, -1, size).transpose(0, 2, 1), gx.reshape(epochs, -1, size))
 
 
 def _gaussians(position: np.ndarray, variance: np.ndarray, widen: np.ndarray | float, size: int) -> np.ndarray:
-    """Normalised Gaussians on the grid, (A, K, N, W)."""
+    """Normalised Gaussians at positions (A, K, N) on the grid, (A, K, N, W)."""
     spread = (variance[:, :, None] + widen)[..., None].astype(np.float32)
-    offset = (grid(size) - position[:, None, :, None]).astype(np.float32)
+    offset = (grid(size) - position[..., None]).astype(np.float32)
     return np.exp(-0.5 * offset**2 / spread) / np.sqrt(2.0 * np.pi * spread)
 
 
@@ -107,6 +146,12 @@ def smoothed(images: np.ndarray, share: float) -> np.ndarray:
     for axis in (-1, -2):
         images = (1.0 - 2.0 * share) * images + share * (np.roll(images, 1, axis) + np.roll(images, -1, axis))
     return images
+
+
+def weighted(images: np.ndarray, weight: float, axis: int) -> np.ndarray:
+    """White noise to whose pixels both neighbours along an axis are added with a weight; its variance stays."""
+    mixed = images + weight * (np.roll(images, 1, axis) + np.roll(images, -1, axis))
+    return mixed / math.sqrt(1.0 + 2.0 * weight**2)
 
 
 def correlated(noise: np.ndarray, across: Tie, down: Tie, two: Tie) -> np.ndarray:

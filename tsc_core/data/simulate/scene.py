@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ DEEPEST = 23.4  # mag: the faintest sources made, about the depth of ZTF's refer
 GALAXIES = 2.9  # brighter than r = 22 per square arcmin
 BRIGHT_STARS, BRIGHT_GALAXIES = (18.4, 0.05), (21.0, 0.1)  # r mag and slope: fewer bright sources than faint ones imply
 BANDS = ("g", "r", "i", "z")
+CROWD_DOUBLES = (0.25, 60.0)  # share of its entries in a crowd that are second ones, from that density on
+COUNTED = 21.85  # r mag to which as many stars are made as PS1 lists entries
+DEPTH, CROWDED_DEPTH = 21.95, 21.75  # r mag to which PS1 lists half the stars, in sparse and in crowded fields
+CROWDING = (20.0, 45.0)  # sources brighter than r = 21 per square arcmin between which its depth falls
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +62,24 @@ def star_colours(r: float, rng: np.random.Generator) -> tuple[float, float, floa
 
 
 def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float = 0.0) -> Field:
-    """Field stars and faint galaxies around a position; `density` of stars per square arcmin, 0 for the sky model's."""
+    """Field stars and faint galaxies around a position; PS1 lists `density` stars per square arcmin, 0: as modelled."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared
     density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
-    slope = 0.19 + 0.1 * min(1.0, density / 60.0)
-    stars = rng.poisson(area * density * 10 ** (slope * (DEEPEST - 21.8)))
+    slope = 0.19 + 0.04 * min(1.0, density / 60.0)
+    single = 1.0 - CROWD_DOUBLES[0] * min(1.0, density / CROWD_DOUBLES[1])
+    stars = rng.poisson(area * density * single * 10 ** (slope * (DEEPEST - COUNTED)))
     galaxies = rng.poisson(area * GALAXIES * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)
     return _thinned(s, *BRIGHT_STARS, rng).joined(_thinned(g, *BRIGHT_GALAXIES, rng))
+
+
+def crowding(field: Field) -> float:
+    """How far a field is too crowded for PS1 to list its faint sources, 0 to 1."""
+    area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2
+    low, high = (math.log(limit) for limit in CROWDING)
+    density = math.log(float((field.mags[:, 1] < 21.0).sum()) / area + 1.0)
+    return min(max((density - low) / (high - low), 0.0), 1.0)
 
 
 def _thinned(field: Field, knee: float, steeper: float, rng: np.random.Generator) -> Field:
@@ -76,9 +90,9 @@ def _thinned(field: Field, knee: float, steeper: float, rng: np.random.Generator
 
 def _stars(count: int, slope: float, dust: float, rng: np.random.Generator) -> Field:
     r = DEEPEST + np.log10(rng.uniform(10 ** (slope * (12.0 - DEEPEST)), 1.0, count)) / slope
-    red = rng.uniform(size=count) < np.clip((r - 15.0) / 9.0, 0.1, 0.75)
-    colour = np.where(red, rng.normal(1.35, 0.17, count), rng.normal(0.55, 0.16, count)) + min(dust, 0.8)
-    cool = np.where(red, rng.gamma(3.0, 0.3, count), 0.38 * colour - 0.05)
+    red = rng.uniform(size=count) < np.clip((r - 11.0) / 13.0, 0.2, 0.75) * (1.0 - 0.4 * min(dust, 0.8))
+    colour = np.where(red, rng.normal(1.18, 0.13, count), rng.normal(0.50, 0.16, count)) + 0.5 * min(dust, 0.8)
+    cool = np.where(red, rng.gamma(3.0, 0.3, count), 0.45 * colour - 0.03)
     mags = np.stack([r + colour, r, r - cool, r - 1.55 * cool], axis=1)
     return Field(*_scatter(count, rng), mags, np.zeros(count))
 
