@@ -53,6 +53,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
         f"- Metadata: {len(bundle.config.preprocess.dynamic)} dynamic and {len(bundle.config.preprocess.static)} "
         f"static features, {'with' if model.allwise else 'without'} AllWISE colours; scaling `"
         f"{bundle.config.preprocess.metadata_scaling}`.",
+        f"- Decision trees over the metadata beside each network: {_trees(bundle)}.",
         "- Temperatures: "
         + (", ".join(f"{t:.2f} (n = {n})" for n, t in sorted(bundle.temperatures.items())) or "none"),
         "",
@@ -70,6 +71,13 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
     parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
     parts += ["## Licence and citation", "", bundle.card["licence"], ""]
     (folder / "card.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _trees(bundle: Bundle) -> str:
+    if not bundle.config.model.trees_share:
+        return "none"
+    count = sum(len(member.forest.roots) for member in bundle.members)
+    return f"{count} in all, their logits weighing {bundle.config.model.trees_share:g} of 1"
 
 
 def _drift(found: Mapping[str, Mapping[str, dict]]) -> list[str]:
