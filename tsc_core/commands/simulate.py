@@ -93,7 +93,7 @@ def _compare(args: argparse.Namespace) -> int:
     if total < 50:
         print(f"tsc simulate: {args.compare} has {total} objects: a comparison needs 50 or more", file=sys.stderr)
         return FAILED
-    args.out.parent.mkdir(parents=True, exist_ok=True)  # now: minutes later would be too late to learn that it cannot be
+    args.out.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes of work
     with tqdm(total=total, unit="object", file=sys.stderr, disable=None) as bar:
         report, real, made = compare(source, labels, args.seed, args.procs, bar.update)
     report = {"source": source.name} | report
