@@ -32,6 +32,7 @@ LIMITS = (
     "Trained without one period of the survey, the stamp bundle loses accuracy on it (see Across time in its card).",
     "TDEs and anything else outside the classes are forced into them.",
 )
+TAKEN_OVER = "The encoder was taken over from bundles trained before (`--encoders`), on the stamps of the simulator as it was then."
 LICENCE = (
     "MIT, as the code. Cite Neira, Estévez & Förster 2024 (arXiv:2405.15073) and Carrasco-Davis et al. 2021 "
     "(AJ 162 231). ZTF alerts are public data of the Zwicky Transient Facility."
@@ -96,6 +97,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--test-objects", type=int, default=600, help="simulated objects to test on (default 600)")
     parser.add_argument("--processes", type=int, default=2, help="processes that simulate (default 2)")
     parser.add_argument("--epochs", type=int, default=Pretraining().epochs, help="passes of the encoder's training")
+    parser.add_argument("--encoders", type=Path, help="bundles whose encoders are taken over instead of trained anew")
     parser.add_argument("--only", action="append", help="just these bundles")
     parser.add_argument("--evaluate", action="store_true", help="train nothing: measure what is in --out, write cards")
     return parser
@@ -120,8 +122,8 @@ def main(argv: list[str] | None = None) -> int:
             continue
         key = (config.preprocess.channels, config.preprocess.crop, config.model.encoder)
         if config.model.images and key not in encoders:
-            encoders[key] = train_encoder(config, material, args.epochs, started)
-        ship(config, material, *encoders.get(key, (None, {})), sets, args.out)
+            encoders[key] = train_encoder(config, material, args, started)
+        ship(config, material, *encoders.get(key, (None, {})), sets, args)
         _say(f"{config.name} done", started)
     return 0
 
@@ -139,20 +141,46 @@ def evaluate_again(args: argparse.Namespace, started: float) -> int:
     return 0
 
 
-def train_encoder(config: RunConfig, material: Material, epochs: int, started: float) -> tuple[Encoder, Codes]:
-    """The encoder of a configuration, and the codes of all stamps."""
-    encoder, losses = pretrain(stamped(material), config.model.encoder, config.preprocess, Pretraining(epochs))
-    _say(f"encoder for {config.name}: loss " + " ".join(f"{loss:.3f}" for loss in losses), started)
+def train_encoder(
+    config: RunConfig, material: Material, args: argparse.Namespace, started: float
+) -> tuple[Encoder, Codes]:
+    """The encoder of a configuration, trained or taken over, and the codes of all stamps."""
+    if args.encoders:
+        encoder = taken_over(args.encoders / config.name, config)
+    else:
+        options = Pretraining(args.epochs)
+        encoder, losses = pretrain(stamped(material), config.model.encoder, config.preprocess, options)
+        _say(f"encoder for {config.name}: loss " + " ".join(f"{loss:.3f}" for loss in losses), started)
     alerts = (alert for sequence in material.sequences for alert in sequence.alerts)
     return encoder, encode_all(alerts, encoder, config.preprocess)
 
 
-def ship(config: RunConfig, material: Material, encoder: Encoder | None, codes: Codes, sets: Sets, out: Path) -> None:
+def taken_over(folder: Path, config: RunConfig) -> Encoder:
+    """The encoder of a bundle; raises `ValueError` where it sees other stamps or is built otherwise."""
+    bundle = load_bundle(folder)
+    seen, wanted = (
+        (c.preprocess.channels, c.preprocess.crop, c.preprocess.scaling, c.model.encoder)
+        for c in (bundle.config, config)
+    )
+    if seen != wanted:
+        raise ValueError(f"the encoder of {folder.name} is for {seen}, {config.name} needs {wanted}")
+    return bundle.model.coder.encoder
+
+
+def ship(
+    config: RunConfig,
+    material: Material,
+    encoder: Encoder | None,
+    codes: Codes,
+    sets: Sets,
+    args: argparse.Namespace,
+) -> None:
     """One bundle with its metrics and card."""
     summary = "Classifier of one alert." if config.model.kind == "stamp" else "Classifier of a sequence of alerts."
-    card = {"summary": summary, "trained_on": describe(material), "limits": list(LIMITS), "licence": LICENCE}
+    trained_on = [*describe(material), *([TAKEN_OVER] if args.encoders else [])]
+    card = {"summary": summary, "trained_on": trained_on, "limits": list(LIMITS), "licence": LICENCE}
     bundle = train_bundle(config, material, fit_preprocessor(config, material), encoder, codes, card)
-    folder = save_bundle(bundle, out / config.name)
+    folder = save_bundle(bundle, args.out / config.name)
     keep_limits(folder, bundle)
     reports = write_metrics(folder, measure(bundle, sets))
     write_card(folder, bundle, reports)
