@@ -21,7 +21,7 @@ from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
-from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor
+from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
 from tsc_core.training.ship.drift import MAY_2020, by_period, period
@@ -217,3 +217,13 @@ def test_known_says_where_it_is_from(material):
     sequence = material.real[0].sequence
     assert not Known(sequence, "SN", "simulated").is_real
     assert Known(sequence, "bogus", "real, drb < 0.1").is_real
+
+
+def test_an_encoder_is_taken_over_from_a_bundle_that_sees_the_same_stamps(made_bundle, tmp_path):
+    folder = save_bundle(made_bundle, tmp_path / "temporal_2")
+    encoder = taken_over(folder, made_bundle.config)
+    for name, tensor in made_bundle.model.coder.encoder.state_dict().items():
+        assert encoder.state_dict()[name].equal(tensor)
+    wider = replace(made_bundle.config, preprocess=replace(PREPROCESS, crop=17))
+    with pytest.raises(ValueError, match="the encoder of temporal_2 is for"):
+        taken_over(folder, wider)
