@@ -32,7 +32,7 @@ LIMITS = (
     "Trained without one period of the survey, the stamp bundle loses accuracy on it (see Across time in its card).",
     "TDEs and anything else outside the classes are forced into them.",
 )
-TAKEN_OVER = "The encoder was taken over from bundles trained before (`--encoders`), on the simulator's stamps of that time."
+TAKEN_OVER = "The encoder was taken over from bundles trained before (`--encoders`), on simulated stamps of that time."
 LICENCE = (
     "MIT, as the code. Cite Neira, Estévez & Förster 2024 (arXiv:2405.15073) and Carrasco-Davis et al. 2021 "
     "(AJ 162 231). ZTF alerts are public data of the Zwicky Transient Facility."
