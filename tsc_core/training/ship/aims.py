@@ -13,8 +13,8 @@ WHY = (
     "Some labels are positional matches with catalogues, not spectra.",
 )
 TRIED = (
-    "Measured (`checkpoints/runs/real_ablations`): networks without trees, trees alone, no images, simulated or real "
-    "objects alone, and gradient boosting on the same metadata.",
+    "Measured before trees stood beside the networks (`checkpoints/runs/real_ablations`): gradient boosting on the "
+    "same metadata, no images and simulated objects alone are level or worse.",
     "While developing, looked at and not kept. For the trees: codes of the stamps as further inputs, windows that "
     "slide back through history, other weights of real objects and shares beside the network, deeper trees, trees on "
     "real objects alone (a little better here, far worse on simulated objects, and blind to AllWISE). For the "
