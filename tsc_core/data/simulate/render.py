@@ -31,6 +31,7 @@ PIXEL_VARIANCE = 1.0 / 12.0  # a square pixel widens a Gaussian
 STAMP = ZTF.stamp_size
 SPARE = 1  # pixels rendered beyond each edge, so that a cutout can be centred on what was measured
 FRAME = STAMP + 2 * SPARE
+LEAST = -40.0  # where a profile's logarithm ends: numbers too small to be normal ones make its products slow
 Tie = np.ndarray | float
 
 
@@ -110,20 +111,21 @@ def point_sources(
     parts : int
         Gaussians of the profile that are drawn, the sharpest first.
     """
-    across, down = (variance[:, :parts] for variance in psf.variances())
-    aside = psf.shifts()[..., :parts]
-    light = (flux[:, None, :] * psf.weights()[:, :parts, None]).astype(np.float32)
-    gx = _gaussians(x[:, None, :] + aside[:, 0, :, None], across, widen, size) * light[..., None]
-    gy = _gaussians(y[:, None, :] + aside[:, 1, :, None], down, widen, size)
-    epochs = len(flux)
-    return np.matmul(gy.reshape(epochs, -1, size).transpose(0, 2, 1), gx.reshape(epochs, -1, size))
+    place = np.stack([x, y])[:, :, None, :] + psf.shifts()[..., :parts].transpose(1, 0, 2)[..., None]
+    spread = np.stack(psf.variances())[:, :, :parts, None] + np.broadcast_to(widen, x.shape[1:])
+    light = (flux[:, None, :] * psf.weights()[:, :parts, None] / (2.0 * np.pi * np.sqrt(spread[0] * spread[1])))
+    columns, rows = _gaussians(place.reshape(2, len(x), -1), spread.reshape(2, len(x), -1), size)
+    columns *= light.reshape(len(x), -1, 1).astype(np.float32)
+    return np.matmul(rows.transpose(0, 2, 1), columns)
 
 
-def _gaussians(position: np.ndarray, variance: np.ndarray, widen: np.ndarray | float, size: int) -> np.ndarray:
-    """Normalised Gaussians at positions (A, K, N) on the grid, (A, K, N, W)."""
-    spread = (variance[:, :, None] + widen)[..., None].astype(np.float32)
-    offset = (grid(size) - position[..., None]).astype(np.float32)
-    return np.exp(-0.5 * offset**2 / spread) / np.sqrt(2.0 * np.pi * spread)
+def _gaussians(position: np.ndarray, variance: np.ndarray, size: int) -> np.ndarray:
+    """Gaussians of unit peak at positions (2, A, M) on the grid, (2, A, M, W)."""
+    image = grid(size).astype(np.float32) - position.astype(np.float32)[..., None]
+    np.square(image, out=image)
+    image *= (-0.5 / variance).astype(np.float32)[..., None]
+    np.maximum(image, LEAST, out=image)
+    return np.exp(image, out=image)
 
 
 def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
