@@ -75,10 +75,17 @@ def decode_packets(raw: bytes) -> Iterator[Packet]:
     except Exception as error:  # fastavro raises many kinds on hostile bytes, all of them mean the same here
         raise BadPacket(f"broken Avro file ({type(error).__name__}: {str(error)[:80]})") from None
     for record in records:
-        yield _packet(record)
+        yield packet_of(record)
 
 
-def _packet(record: object) -> Packet:
+def packet_of(record: object) -> Packet:
+    """A packet from its decoded record.
+
+    Raises
+    ------
+    BadPacket
+        Where it lacks what an alert needs.
+    """
     try:
         oid, candidate = check_oid(record["objectId"]), record["candidate"]
         candid = _text_id(record.get("candid") or candidate.get("candid"))

@@ -11,25 +11,24 @@ from pathlib import Path
 from tsc_core.alerts import AlertSequence, Stamps
 from tsc_core.data.simulate import avro
 from tsc_core.data.simulate.population import MadeObject, MadePacket
+from tsc_core.sources.avro import packet_of
 from tsc_core.sources.base import Packet, merge
-from tsc_core.sources.packets import decode_packets
 
 LABEL_COLUMNS = ("objectId", "label", "subclass", "w1", "w2", "w3", "w4")
 CHANNELS = ("Science", "Template", "Difference")
 SOURCE = "simulated"
 
 
-def packet_fields(oid: str, packet: MadePacket, level: int | None = 4) -> dict[str, object]:
+def packet_fields(oid: str, packet: MadePacket, level: int | None = 1) -> dict[str, object]:
     """A packet by the schema's names; cutouts are gzipped at `level`, or left out where it is None."""
     candidate = packet.candidate
-    history = packet.history
     record = {
         "schemavsn": avro.SCHEMA_VERSION,
         "publisher": avro.PUBLISHER,
         "objectId": oid,
         "candid": candidate["candid"],
-        "candidate": avro.fill(avro.CANDIDATE_NAMES, candidate),
-        "prv_candidates": None if history is None else [avro.fill(avro.PREVIOUS_NAMES, entry) for entry in history],
+        "candidate": candidate,
+        "prv_candidates": None if packet.history is None else list(packet.history),
     }
     if level is not None and packet.stamps is not None:
         for channel, pixels in zip(CHANNELS, packet.stamps, strict=True):
@@ -38,7 +37,7 @@ def packet_fields(oid: str, packet: MadePacket, level: int | None = 4) -> dict[s
     return record
 
 
-def packet_files(made: MadeObject, level: int = 4) -> list[tuple[str, bytes]]:
+def packet_files(made: MadeObject, level: int = 1) -> list[tuple[str, bytes]]:
     """The object's packets as files: name (``<candid>.avro``) and bytes."""
     return [
         (f"{packet.candidate['candid']}.avro", avro.encode_packet(packet_fields(made.oid, packet, level)))
@@ -49,11 +48,17 @@ def packet_files(made: MadeObject, level: int = 4) -> list[tuple[str, bytes]]:
 def made_sequence(made: MadeObject, source: str = SOURCE) -> AlertSequence:
     """The sequence that the packets source would read from the object's packets, with label and AllWISE match.
 
-    Records take the same way through Avro as on disk; pixels are taken as they are.
+    Numbers of the records are rounded as on disk; pixels are taken as they are.
     """
-    packets = []
+    packets, read = [], {}
     for packet in made.packets:
-        decoded = next(iter(decode_packets(avro.encode_packet(packet_fields(made.oid, packet, level=None)))))
+        for entry in packet.history or ():
+            if id(entry) not in read:  # packets share most of their history
+                read[id(entry)] = avro.previous_read(entry)
+        fields = packet_fields(made.oid, packet, level=None)
+        fields["candidate"] = avro.candidate_read(packet.candidate)
+        fields["prv_candidates"] = packet.history and [read[id(entry)] for entry in packet.history]
+        decoded = packet_of(fields)
         alert = decoded.alert
         if packet.stamps is not None:
             alert = replace(alert, stamps=Stamps(*packet.stamps), missing=None)
@@ -87,9 +92,9 @@ class Encoded:
     files: list[tuple[str, bytes]]
 
 
-def encode_object(made: MadeObject) -> Encoded:
-    """Label row and packets of an object."""
-    return Encoded(label_row(made), packet_files(made))
+def encode_object(made: MadeObject, level: int = 1) -> Encoded:
+    """Label row and packets of an object, cutouts gzipped at `level`."""
+    return Encoded(label_row(made), packet_files(made, level))
 
 
 def write_archive(path: str | Path, objects: Iterable[MadeObject | Encoded], level: int = 1) -> int:
@@ -102,7 +107,7 @@ def write_archive(path: str | Path, objects: Iterable[MadeObject | Encoded], lev
 
     def files() -> Iterator[tuple[str, bytes]]:
         for item in objects:
-            encoded = item if isinstance(item, Encoded) else encode_object(item)
+            encoded = item if isinstance(item, Encoded) else encode_object(item, min(level, 4))
             rows.append(encoded.row)
             yield from encoded.files
 

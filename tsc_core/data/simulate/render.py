@@ -113,7 +113,7 @@ def point_sources(
     """
     place = np.stack([x, y])[:, :, None, :] + psf.shifts()[..., :parts].transpose(1, 0, 2)[..., None]
     spread = np.stack(psf.variances())[:, :, :parts, None] + np.broadcast_to(widen, x.shape[1:])
-    light = (flux[:, None, :] * psf.weights()[:, :parts, None] / (2.0 * np.pi * np.sqrt(spread[0] * spread[1])))
+    light = flux[:, None, :] * psf.weights()[:, :parts, None] / (2.0 * np.pi * np.sqrt(spread[0] * spread[1]))
     columns, rows = _gaussians(place.reshape(2, len(x), -1), spread.reshape(2, len(x), -1), size)
     columns *= light.reshape(len(x), -1, 1).astype(np.float32)
     return np.matmul(rows.transpose(0, 2, 1), columns)
