@@ -56,15 +56,45 @@ class Component:
         log_weight = float(np.log(weight) - np.log(np.diag(factor)).sum())
         return cls(group, log_weight, mean, np.linalg.inv(factor), slope, root)
 
-    def log_density(self, scores: np.ndarray) -> np.ndarray:
-        """Logarithm of weight times density of conditions (N, C), up to a constant, (N,)."""
-        white = (scores - self.mean[: len(self.whiten)]) @ self.whiten.T
-        return self.log_weight - 0.5 * (white**2).sum(axis=1)
 
-    def targets(self, scores: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """Scores of the targets (N, T) given the conditions' (N, C) and standard normal numbers (N, T)."""
-        conditions = len(self.whiten)
-        return self.mean[conditions:] + (scores - self.mean[:conditions]) @ self.slope.T + normal @ self.root.T
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """All components of a distribution as arrays, first axis K: group, log_weight, mean, slope, root as in `Component`.
+
+    `turn` (C, K C) and `shift` (K C,) whiten conditions for all components in one product.
+    """
+
+    group: np.ndarray
+    log_weight: np.ndarray
+    mean: np.ndarray
+    slope: np.ndarray
+    root: np.ndarray
+    turn: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[Component]) -> Stack:
+        """Stack components, which all have the same conditions and targets."""
+        count = len(parts[0].whiten)
+        arrays = (np.array([getattr(part, name) for part in parts]) for name in ("group", "log_weight", "mean"))
+        slope, root = (np.array([getattr(part, name) for part in parts]) for name in ("slope", "root"))
+        turn = np.concatenate([part.whiten.T for part in parts], axis=1)
+        shift = np.concatenate([part.whiten @ part.mean[:count] for part in parts])
+        return cls(*arrays, slope, root, turn, shift)
+
+    def log_density(self, scores: np.ndarray) -> np.ndarray:
+        """Logarithm of weight times density of conditions (N, C) in each component, up to a constant, (N, K)."""
+        white = scores @ self.turn - self.shift
+        return self.log_weight - 0.5 * np.square(white).reshape(len(scores), len(self.group), -1).sum(axis=2)
+
+    def targets(self, chosen: np.ndarray, scores: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Scores of the targets (N, T) in the component of each row, given the conditions' (N, C).
+
+        `normal` (N, T) are standard normal numbers.
+        """
+        mean, conditions = self.mean[chosen], scores.shape[1]
+        away = self.slope[chosen] @ (scores - mean[:, :conditions])[..., None] + self.root[chosen] @ normal[..., None]
+        return mean[:, conditions:] + away[..., 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +115,7 @@ class Joint:
     known: np.ndarray
     drawn: np.ndarray
     components: tuple[Component, ...]
+    stack: Stack
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Joint:
@@ -95,7 +126,8 @@ class Joint:
             for c in stored["components"]
         )
         known, drawn = np.array(stored["known"]), np.array(stored["drawn"])
-        return cls(conditions, tuple(stored["targets"]), tuple(stored["groups"]), known, drawn, components)
+        names = conditions, tuple(stored["targets"]), tuple(stored["groups"])
+        return cls(*names, known, drawn, components, Stack.of(components))
 
     def draw(
         self, given: Mapping[str, np.ndarray], rng: np.random.Generator, own: Mapping[str, np.ndarray] | None = None
@@ -111,13 +143,13 @@ class Joint:
         share = self._shares(scores).cumsum(axis=1)
         chosen = (rng.uniform(size=(len(scores), 1)) > share[:, :-1]).sum(axis=1)
         normal = rng.standard_normal((len(scores), len(self.targets)))
-        found, group = np.empty(normal.shape), np.zeros(len(scores), dtype=int)
-        for place in np.unique(chosen):
-            rows, part = chosen == place, self.components[place]
-            group[rows] = part.group
-            ranks = ndtr(part.targets(scores[rows], normal[rows]))
-            for column, quantiles in enumerate(self.drawn[part.group]):
-                found[rows, column] = np.interp(ranks[:, column], LEVELS, quantiles)
+        group = self.stack.group[chosen]
+        ranks = ndtr(self.stack.targets(chosen, scores, normal))
+        found = np.empty(ranks.shape)
+        for place in range(len(self.groups)):
+            rows = group == place
+            for column, quantiles in enumerate(self.drawn[place] if rows.any() else ()):
+                found[rows, column] = np.interp(ranks[rows, column], LEVELS, quantiles)
         return {name: found[:, column] for column, name in enumerate(self.targets)}, group
 
     def shares(
@@ -130,22 +162,27 @@ class Joint:
         self, given: Mapping[str, np.ndarray], rng: np.random.Generator, own: Mapping[str, np.ndarray] | None
     ) -> np.ndarray:
         known = [q if own is None else own.get(name, q) for name, q in zip(self.conditions, self.known, strict=True)]
-        values = (np.asarray(given[name], dtype=float) for name in self.conditions)
-        return np.stack([_score(v, q, rng) for v, q in zip(values, known, strict=True)], axis=1)
+        return _scores(np.array([given[name] for name in self.conditions], dtype=float), np.array(known), rng).T
 
     def _shares(self, scores: np.ndarray) -> np.ndarray:
-        density = np.stack([part.log_density(scores) for part in self.components], axis=1)
+        density = self.stack.log_density(scores)
         share = np.exp(density - density.max(axis=1, keepdims=True))
         return share / share.sum(axis=1, keepdims=True)
 
 
-def _score(value: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Normal scores of values; a rank by chance where many share one value."""
-    tiny = 1e-7 * (abs(quantiles[-1] - quantiles[0]) + 1e-9)
-    rising = quantiles + tiny * np.arange(len(quantiles)) / len(quantiles)
-    low, high = (np.interp(value + shift, rising, LEVELS) for shift in (-tiny, 2 * tiny))
-    rank = low + (high - low) * rng.uniform(size=len(value))
+def _scores(values: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normal scores of values (C, N) by quantiles (C, L); a rank by chance where many share one value."""
+    tiny = 1e-7 * (np.abs(quantiles[:, -1:] - quantiles[:, :1]) + 1e-9)
+    rising = quantiles + tiny * np.arange(quantiles.shape[1]) / quantiles.shape[1]
+    ends = np.concatenate([values - tiny, values + 2 * tiny], axis=1)
+    low, high = np.hsplit(np.array([np.interp(*both, LEVELS) for both in zip(ends, rising, strict=True)]), 2)
+    rank = low + (high - low) * rng.uniform(size=values.shape)
     return np.clip(ndtri(np.clip(rank, 1e-6, 1.0 - 1e-6)), -LARGEST_SCORE, LARGEST_SCORE)
+
+
+def _score(value: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normal scores of one number's values (N,)."""
+    return _scores(value[None], quantiles[None], rng)[0]
 
 
 def _square(lower: Sequence[float]) -> np.ndarray:
