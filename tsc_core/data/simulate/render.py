@@ -134,26 +134,48 @@ def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int)
     cos, sin = np.cos(galaxy.angle), np.sin(galaxy.angle)
     x = (grid(size) - galaxy.x)[None, None, :] - shift[:, 0, None, None]
     y = (grid(size) - galaxy.y)[None, :, None] - shift[:, 1, None, None]
-    major, minor = x * cos + y * sin, y * cos - x * sin
+    major, minor = ((u + v).astype(np.float32) for u, v in ((x * cos, y * sin), (y * cos, -x * sin)))
+    np.square(major, out=major)
+    np.square(minor, out=minor)
     seeing = (fwhm / 2.2) ** 2 + PIXEL_VARIANCE
-    image = np.zeros((len(fwhm), size, size))
+    image, spare, part = np.zeros_like(major), np.empty_like(major), np.empty_like(major)
     for weight, sigma in zip(weights, sigmas * galaxy.radius, strict=True):
-        a, b = (seeing + sigma**2)[:, None, None], (seeing + (sigma * galaxy.ratio) ** 2)[:, None, None]
-        image += weight / (2.0 * np.pi * np.sqrt(a * b)) * np.exp(-0.5 * (major**2 / a + minor**2 / b))
+        a, b = seeing + sigma**2, seeing + (sigma * galaxy.ratio) ** 2
+        peak = weight / (2.0 * np.pi * np.sqrt(a * b))
+        across, down, peak = (value.astype(np.float32)[:, None, None] for value in (-0.5 / a, -0.5 / b, peak))
+        np.add(np.multiply(major, across, out=part), np.multiply(minor, down, out=spare), out=part)
+        np.exp(np.maximum(part, LEAST, out=part), out=part)
+        image += np.multiply(part, peak, out=part)
     return image
+
+
+def _beside(images: np.ndarray, axis: int, step: int = 1) -> np.ndarray:
+    """Sum of both pixels that lie `step` from each along an axis (-1 or -2), the image going on at its other edge."""
+    found = np.empty_like(images)
+    new, old = (found, images) if axis == -1 else (found.swapaxes(-1, -2), images.swapaxes(-1, -2))
+    np.add(old[..., 2 * step :], old[..., : -2 * step], out=new[..., step:-step])
+    np.add(old[..., step : 2 * step], old[..., -step:], out=new[..., :step])
+    np.add(old[..., :step], old[..., -2 * step : -step], out=new[..., -step:])
+    return found
 
 
 def smoothed(images: np.ndarray, share: float) -> np.ndarray:
     """Images (A, H, W) in which each pixel gives `share` of its light to both neighbours, along both axes."""
     for axis in (-1, -2):
-        images = (1.0 - 2.0 * share) * images + share * (np.roll(images, 1, axis) + np.roll(images, -1, axis))
+        around = _beside(images, axis)
+        around *= share
+        images = (1.0 - 2.0 * share) * images
+        images += around
     return images
 
 
 def weighted(images: np.ndarray, weight: float, axis: int) -> np.ndarray:
     """White noise to whose pixels both neighbours along an axis are added with a weight; its variance stays."""
-    mixed = images + weight * (np.roll(images, 1, axis) + np.roll(images, -1, axis))
-    return mixed / math.sqrt(1.0 + 2.0 * weight**2)
+    mixed = _beside(images, axis)
+    mixed *= weight
+    mixed += images
+    mixed *= 1.0 / math.sqrt(1.0 + 2.0 * weight**2)
+    return mixed
 
 
 def correlated(noise: np.ndarray, across: Tie, down: Tie, two: Tie) -> np.ndarray:
@@ -164,19 +186,29 @@ def correlated(noise: np.ndarray, across: Tie, down: Tie, two: Tie) -> np.ndarra
     """
     for axis, tie in ((-1, across), (-2, down)):
         near, far = _kernel(tie, two)
-        mixed = noise.copy()
+        norm = 1.0 / np.sqrt(1.0 + 2.0 * near**2 + 2.0 * far**2)
+        mixed = noise * norm.astype(noise.dtype)
         for step, weight in ((1, near), (2, far)):
-            mixed += weight * (np.roll(noise, step, axis) + np.roll(noise, -step, axis))
-        noise = mixed / np.sqrt(1.0 + 2.0 * near**2 + 2.0 * far**2)
+            around = _beside(noise, axis, step)
+            around *= (weight * norm).astype(noise.dtype)
+            mixed += around
+        noise = mixed
     return noise
 
 
-def _kernel(tie: Tie, two: Tie) -> tuple[Tie, Tie]:
+def _kernel(tie: Tie, two: Tie) -> tuple[np.ndarray, np.ndarray]:
     """Weights (near, far) whose correlations one and two pixels apart are `tie` and `two`, as far as there are any."""
-    tie, two = np.clip(tie, -0.4, 0.62), np.clip(two, -0.3, 0.3)
+    tie, two = np.broadcast_arrays(np.clip(tie, -0.4, 0.62), np.clip(two, -0.3, 0.3))
+    pairs = [_kernel_of(*pair) for pair in zip(tie.ravel().tolist(), two.ravel().tolist(), strict=True)]
+    weights = np.array(pairs).reshape(*tie.shape, 2)
+    return weights[..., 0], weights[..., 1]
+
+
+def _kernel_of(tie: float, two: float) -> tuple[float, float]:
+    """As `_kernel`, of plain numbers: for the few of an object these are faster than arrays."""
     near, far = 0.5 * tie, 0.5 * two
     for _ in range(12):
-        norm = 1.0 + 2.0 * near**2 + 2.0 * far**2
+        norm = 1.0 + 2.0 * near * near + 2.0 * far * far
         near = 0.5 * near + 0.25 * tie * norm / (1.0 + far)
-        far = 0.5 * far + 0.25 * (two * norm - near**2)
+        far = 0.5 * far + 0.25 * (two * norm - near * near)
     return near, far
