@@ -184,4 +184,4 @@ def coverage(ra: float, dec: float, mjd: float, rng: np.random.Generator) -> flo
 
 
 def _by_band(table: dict[int, float], fid: np.ndarray) -> np.ndarray:
-    return np.array([table[int(band)] for band in fid], dtype=float)
+    return np.where(np.asarray(fid) == 1, table[1], table[2])

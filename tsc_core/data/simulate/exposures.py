@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,18 +92,18 @@ def expose(scene: Scene, rng: np.random.Generator, size: int = STAMP) -> Cutouts
     visits, fault, frame = scene.visits, scene.fault, size + 2 * SPARE
     offset = rng.uniform(-0.5, 0.5, (len(visits), 2)) if fault.at is None else fault.at
     seeing, sharp = _profiles(visits, rng)
-    extra = _centre(fault.extra, frame)
+    extra = _centre(fault.extra, frame).astype(np.float32)
     science = _light(scene, scene.subject.now, seeing, offset, frame, trail=scene.subject.trail)
     science = science + np.clip(extra, 0.0, None)
     odd = {band: np.exp(rng.normal(*THROUGHPUT)) for band in (1, 2)}
-    template = _light(scene, scene.subject.before, sharp, offset, frame) * _of_band(odd, visits.fid)[:, None, None]
+    template = _light(scene, scene.subject.before, sharp, offset, frame) * _tall(_of_band(odd, visits.fid))
     shift = offset + fault.misalignment / 1.414 * rng.standard_normal(offset.shape)
     wrong = 1.0 + fault.mismatch * rng.standard_normal(offset.shape)
     gain = 1.0 + 0.006 * rng.standard_normal(len(visits))
     matched = replace(seeing, x=seeing.x * wrong[:, 0], y=seeing.y * wrong[:, 1])
     expected = _light(scene, scene.subject.before, matched, shift, frame)
     speckle = _speckle(expected, rng)
-    expected = expected * gain[:, None, None]
+    expected = expected * _tall(gain)
     whole = _with_noise(science, template, expected, np.minimum(extra, 0.0), offset, scene, rng)
     whole = replace(whole, difference=whole.difference + speckle, psf=seeing)
     return _centred(whole)
@@ -133,6 +134,11 @@ def _reference_profile(band: int, place: np.ndarray, row: float, rng: np.random.
     return Psf(width * stretch, width / stretch, coma, np.exp(STREAK["template"] + row + 0.25 * rng.standard_normal(1)))
 
 
+def _tall(values: np.ndarray) -> np.ndarray:
+    """Numbers (A,) that go with images (A, H, W), in their precision, (A, 1, 1)."""
+    return np.asarray(values, dtype=np.float32)[:, None, None]
+
+
 def _of_band(values: dict[int, float], fid: np.ndarray) -> np.ndarray:
     return np.array([values[int(band)] for band in fid])
 
@@ -141,11 +147,11 @@ def _speckle(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a matched subtraction leaves of stars: a share of their light, wider, ringing along rows and columns."""
     light = np.clip(light, 0.0, None)
     around = np.clip(uniform_filter(light, (0, SPECKLE_REACH, SPECKLE_REACH)), 0.0, None)
-    level = SPECKLE * np.exp(0.4 * rng.standard_normal(len(light)))[:, None, None]
+    level = _tall(SPECKLE * np.exp(0.4 * rng.standard_normal(len(light))))
     rough = _ringing(rng.standard_normal((3, *light.shape), dtype=np.float32))
     x = grid(light.shape[-1])
     smooth = 1.0 - LIKE_A_STAR * np.exp(-0.5 * (x**2 + x[:, None] ** 2) / LIKE_A_STAR_WITHIN**2)
-    return level * smooth * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
+    return level * smooth.astype(np.float32) * light**SPECKLE_CORE * around ** (1.0 - SPECKLE_CORE) * rough
 
 
 def _ringing(white: np.ndarray) -> np.ndarray:
@@ -153,19 +159,21 @@ def _ringing(white: np.ndarray) -> np.ndarray:
     rows, columns, rest = white
     rows = weighted(weighted(rows, ALTERNATING, -1), AGREEING, -2)
     columns = weighted(weighted(columns, ALTERNATING, -2), AGREEING, -1)
-    return np.sqrt(RINGING / 2) * (rows + columns) + np.sqrt(1.0 - RINGING) * correlated(rest, 0.15, 0.1, 0.0)
+    rows += columns
+    rows *= math.sqrt(RINGING / 2)
+    rows += math.sqrt(1.0 - RINGING) * correlated(rest, 0.15, 0.1, 0.0)
+    return rows
 
 
 def _centred(cutouts: Cutouts) -> Cutouts:
     """Cut away the spare pixels such that the difference's centroid lies within the middle pixel, or nearest to it."""
-    box, middle = central(cutouts.difference), np.arange(len(cutouts.offset))
+    box = central(cutouts.difference)
     sign = np.where(box.sum(axis=(1, 2)) >= 0, 1.0, -1.0)[:, None, None]
     found = np.stack(centroid(box * sign, cutouts.noise), axis=1) - _lean(cutouts.psf)
     step = np.clip(np.rint(found), -SPARE, SPARE).astype(int)
     size = cutouts.difference.shape[-1] - 2 * SPARE
-    rows = SPARE + step[:, 1, None, None] + np.arange(size)[:, None]
-    columns = SPARE + step[:, 0, None, None] + np.arange(size)
-    images = (getattr(cutouts, n)[middle[:, None, None], rows, columns] for n in ("science", "template", "difference"))
+    cut = [(at, slice(y, y + size), slice(x, x + size)) for at, (x, y) in enumerate((SPARE + step).tolist())]
+    images = (np.stack([getattr(cutouts, n)[c] for c in cut]) for n in ("science", "template", "difference"))
     return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset), cutouts.psf)
 
 
@@ -204,8 +212,8 @@ def _light(
     if scene.host is None:
         return image
     mags = np.array([scene.host.mags[int(band)] for band in visits.fid])
-    bright = 10 ** (-0.4 * (mags - visits.zeropoint))[:, None, None]
-    return image + bright * galaxy_shape(scene.host, (psf.x + psf.y) / 2, offset, size)
+    bright = 10 ** (-0.4 * (mags - visits.zeropoint))
+    return image + _tall(bright) * galaxy_shape(scene.host, (psf.x + psf.y) / 2, offset, size)
 
 
 def _with_noise(
@@ -220,9 +228,9 @@ def _with_noise(
     """Add background, photon and read noise; saturate; subtract."""
     visits = scene.visits
     texture = _texture(scene, rng)
-    full = SATURATION - visits.sky[:, None, None]
+    full = _tall(SATURATION - visits.sky)
     light = np.minimum(light, full)
-    template = np.minimum(template, rng.uniform(*REFERENCE_FULL) - visits.sky[:, None, None])
+    template = np.minimum(template, _tall(rng.uniform(*REFERENCE_FULL) - visits.sky))
     change = light - np.minimum(matched, full) + negative
     change = smoothed(change, SOFTENED)
     reference = texture["template_noise"]
@@ -230,12 +238,12 @@ def _with_noise(
     science = _left(light, calm, texture, "science")
     under = _left(template, calm, texture, "template")
     left = _left(change, calm, texture, "difference", MATCHED * reference)
-    spread = np.sqrt(1.0 + np.clip(light, 0, None) / GAIN / texture["science_noise"][:, None, None] ** 2)
+    spread = np.sqrt(1.0 + np.clip(light, 0, None) * _tall(1.0 / GAIN / texture["science_noise"] ** 2))
     white = spread * rng.standard_normal(light.shape, dtype=np.float32)
     grain = _grain(under, template, visits, rng)
-    sky = (visits.sky - science.level)[:, None, None]
-    above = (visits.sky + texture["template_level"] - under.level)[:, None, None]
-    residue = left.grain(white) - MATCHED * grain + (texture["difference_level"] - left.level)[:, None, None]
+    sky = _tall(visits.sky - science.level)
+    above = _tall(visits.sky + texture["template_level"] - under.level)
+    residue = left.grain(white) - MATCHED * grain + _tall(texture["difference_level"] - left.level)
     return Cutouts(
         light + negative + sky + science.grain(white),
         template + above + grain,
@@ -257,7 +265,7 @@ class Rest:
 
     def grain(self, white: np.ndarray) -> np.ndarray:
         """White noise of unit variance (A, H, W) made into the noise of these images."""
-        return self.noise[:, None, None] * correlated(white, *(tie[:, None, None] for tie in self.ties))
+        return _tall(self.noise) * correlated(white, *(tie[:, None, None] for tie in self.ties))
 
 
 def _left(
@@ -267,11 +275,11 @@ def _left(
 
     Light is cut at three times the noise, as where the noise of real images was measured.
     """
-    count, most = calm.sum(axis=(1, 2)), 3.0 * texture[f"{image}_noise"][:, None, None]
+    count, most = calm.sum(axis=(1, 2)), 3.0 * _tall(texture[f"{image}_noise"])
     level = np.where(calm, np.clip(light, -most, most), 0.0).sum(axis=(1, 2)) / count
-    flat = np.where(calm, np.clip(light - level[:, None, None], -most, most), 0.0)
+    flat = np.where(calm, np.clip(light - _tall(level), -most, most), np.float32(0.0))
     wanted = texture[f"{image}_noise"] ** 2
-    own = np.maximum(wanted - (flat**2).sum(axis=(1, 2)) / count - np.square(other), 0.5 * wanted)
+    own = np.maximum(wanted - _dot(flat, flat) / count - np.square(other), 0.5 * wanted)
     pairs = {
         "x": (np.s_[..., 1:], np.s_[..., :-1]),
         "y": (np.s_[:, 1:], np.s_[:, :-1]),
@@ -280,9 +288,14 @@ def _left(
     ties = []
     for name, (ahead, behind) in pairs.items():
         both = np.maximum((calm[ahead] & calm[behind]).sum(axis=(1, 2)), 1)
-        shared = (flat[ahead] * flat[behind]).sum(axis=(1, 2)) / both
+        shared = _dot(flat[ahead], flat[behind]) / both
         ties.append(np.clip((texture[f"{image}_tie_{name}"] * wanted - shared) / own, *TIES))
     return Rest(np.sqrt(own), tuple(ties), level)
+
+
+def _dot(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Sum over the pixels of the product of two images, (A,)."""
+    return np.einsum("ahw,ahw->a", one, two).astype(np.float64)
 
 
 def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -311,7 +324,7 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def _grain(rest: Rest, template: np.ndarray, visits: Visits, rng: np.random.Generator) -> np.ndarray:
     """Noise of the reference image, the same in all visits of a band."""
-    white = {band: rng.standard_normal(template.shape[1:]) for band in (1, 2)}
+    white = {band: rng.standard_normal(template.shape[1:]).astype(np.float32) for band in (1, 2)}
     grain = rest.grain(np.stack([white[int(band)] for band in visits.fid]))
     return grain * np.sqrt(1.0 + np.clip(template, 0, None) / 1500.0)
 
