@@ -122,7 +122,10 @@ def _file_header() -> bytes:
 
 
 def encode_body(record: dict[str, object]) -> bytes:
-    """An alert without the head of its file, by hand: fields are known here, a general writer tries all their types."""
+    """An alert without the head of its file, by hand: fields are known here, a general writer tries all their types.
+
+    Entries of ``prv_candidates`` may be given as `encode_previous` made them.
+    """
     history = record["prv_candidates"]
     parts = [_string(record[name]) for name in ("schemavsn", "publisher", "objectId")]
     parts += [_long(record["candid"]), *_flat(_CANDIDATE, record["candidate"])]
@@ -132,8 +135,7 @@ def encode_body(record: dict[str, object]) -> bytes:
         parts.append(GIVEN)
         if history:
             parts.append(_long(len(history)))
-            for entry in history:
-                parts += _flat(_PREVIOUS, entry)
+            parts += (entry if isinstance(entry, bytes) else encode_previous(entry) for entry in history)
         parts.append(_long(0))
     for channel in ("Science", "Template", "Difference"):
         cutout = record.get(f"cutout{channel}")
@@ -159,6 +161,11 @@ def _long(value: int) -> bytes:
 def _string(text: str) -> bytes:
     data = text.encode()
     return _long(len(data)) + data
+
+
+def encode_previous(entry: dict[str, object]) -> bytes:
+    """An entry of ``prv_candidates``."""
+    return b"".join(_flat(_PREVIOUS, entry))
 
 
 _SINGLE, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")

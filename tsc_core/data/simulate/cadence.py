@@ -103,7 +103,7 @@ def draw_visits(ra: float, dec: float, start: float, end: float, rng: np.random.
     nights = observed_nights(ra, dec, start, end, rng)
     count = 1 + (rng.uniform(size=len(nights)) < 0.75) + (rng.uniform(size=len(nights)) < 0.08)
     mjd = np.repeat(nights + rng.uniform(0.14, 0.42, len(nights)), count)
-    order = np.concatenate([np.arange(n) for n in count]) if len(count) else np.zeros(0)
+    order = np.arange(len(mjd)) - np.repeat(np.cumsum(count) - count, count)
     mjd = mjd + order * rng.uniform(0.016, 0.11, len(mjd))  # half an hour to some hours within the night
     first = np.repeat(rng.integers(1, 3, len(nights)), count)
     fid = np.where(order % 2 == 0, first, 3 - first).astype(int)

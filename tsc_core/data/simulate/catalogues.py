@@ -103,9 +103,9 @@ class Catalogues:
         distance, order = self.gaia_list.order(x, y)
         mag, found = self.gaia_list.columns["mag"], {}
         for end, faintest in (("", 99.0), ("bright", 14.0)):
-            near = [at for at in order if mag[at] < faintest and distance[at] < 90.0]
-            found[f"neargaia{end}"] = float(distance[near[0]]) if near else MISSING
-            found[f"maggaia{end}"] = float(mag[near[0]]) if near else MISSING
+            near = order[(mag[order] < faintest) & (distance[order] < 90.0)]
+            found[f"neargaia{end}"] = float(distance[near[0]]) if len(near) else MISSING
+            found[f"maggaia{end}"] = float(mag[near[0]]) if len(near) else MISSING
         return found
 
 

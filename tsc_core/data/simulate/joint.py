@@ -147,8 +147,8 @@ class Joint:
         ranks = ndtr(self.stack.targets(chosen, scores, normal))
         found = np.empty(ranks.shape)
         for place in range(len(self.groups)):
-            rows = group == place
-            for column, quantiles in enumerate(self.drawn[place] if rows.any() else ()):
+            rows = group == place if len(self.groups) > 1 else slice(None)
+            for column, quantiles in enumerate(self.drawn[place]):
                 found[rows, column] = np.interp(ranks[rows, column], LEVELS, quantiles)
         return {name: found[:, column] for column, name in enumerate(self.targets)}, group
 

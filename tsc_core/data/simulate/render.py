@@ -124,7 +124,7 @@ def _gaussians(position: np.ndarray, variance: np.ndarray, size: int) -> np.ndar
     image = grid(size).astype(np.float32) - position.astype(np.float32)[..., None]
     np.square(image, out=image)
     image *= (-0.5 / variance).astype(np.float32)[..., None]
-    np.maximum(image, LEAST, out=image)
+    np.clip(image, LEAST, 0.0, out=image)
     return np.exp(image, out=image)
 
 
@@ -144,7 +144,7 @@ def galaxy_shape(galaxy: Galaxy, fwhm: np.ndarray, shift: np.ndarray, size: int)
         peak = weight / (2.0 * np.pi * np.sqrt(a * b))
         across, down, peak = (value.astype(np.float32)[:, None, None] for value in (-0.5 / a, -0.5 / b, peak))
         np.add(np.multiply(major, across, out=part), np.multiply(minor, down, out=spare), out=part)
-        np.exp(np.maximum(part, LEAST, out=part), out=part)
+        np.exp(np.clip(part, LEAST, 0.0, out=part), out=part)
         image += np.multiply(part, peak, out=part)
     return image
 
