@@ -12,8 +12,6 @@ from dataclasses import replace
 
 import fastavro
 import numpy as np
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 
 from tsc_core.alerts import Alert, Stamps, UpperLimit
 from tsc_core.sources.base import JD_TO_MJD, ODD_DAYS, BadPacket, Packet, candid_mjd
@@ -38,6 +36,9 @@ def decode_stamp(data: bytes) -> np.ndarray:
     BadPacket
         For bytes that are no gzip, a truncated or oversized stream, or no two-dimensional FITS image.
     """
+    from astropy.io import fits  # takes long to load, and not all who import this decode cutouts
+    from astropy.utils.exceptions import AstropyWarning
+
     inflate = zlib.decompressobj(wbits=31)
     try:
         image = inflate.decompress(data, MAX_STAMP)
