@@ -175,7 +175,8 @@ def _scores(values: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator)
     tiny = 1e-7 * (np.abs(quantiles[:, -1:] - quantiles[:, :1]) + 1e-9)
     rising = quantiles + tiny * np.arange(quantiles.shape[1]) / quantiles.shape[1]
     ends = np.concatenate([values - tiny, values + 2 * tiny], axis=1)
-    low, high = np.hsplit(np.array([np.interp(*both, LEVELS) for both in zip(ends, rising, strict=True)]), 2)
+    found = np.array([np.interp(*both, LEVELS) for both in zip(ends, rising, strict=True)])
+    low, high = found[:, : values.shape[1]], found[:, values.shape[1] :]
     rank = low + (high - low) * rng.uniform(size=values.shape)
     return np.clip(ndtri(np.clip(rank, 1e-6, 1.0 - 1e-6)), -LARGEST_SCORE, LARGEST_SCORE)
 

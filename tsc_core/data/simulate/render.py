@@ -198,7 +198,7 @@ def correlated(noise: np.ndarray, across: Tie, down: Tie, two: Tie) -> np.ndarra
 
 def _kernel(tie: Tie, two: Tie) -> tuple[np.ndarray, np.ndarray]:
     """Weights (near, far) whose correlations one and two pixels apart are `tie` and `two`, as far as there are any."""
-    tie, two = np.broadcast_arrays(np.clip(tie, -0.4, 0.62), np.clip(two, -0.3, 0.3))
+    tie, two = np.broadcast_arrays(tie, two)
     pairs = [_kernel_of(*pair) for pair in zip(tie.ravel().tolist(), two.ravel().tolist(), strict=True)]
     weights = np.array(pairs).reshape(*tie.shape, 2)
     return weights[..., 0], weights[..., 1]
@@ -206,6 +206,7 @@ def _kernel(tie: Tie, two: Tie) -> tuple[np.ndarray, np.ndarray]:
 
 def _kernel_of(tie: float, two: float) -> tuple[float, float]:
     """As `_kernel`, of plain numbers: for the few of an object these are faster than arrays."""
+    tie, two = min(max(tie, -0.4), 0.62), min(max(two, -0.3), 0.3)
     near, far = 0.5 * tie, 0.5 * two
     for _ in range(12):
         norm = 1.0 + 2.0 * near * near + 2.0 * far * far
