@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from tsc_core.alerts import AlertSequence, Stamps
 from tsc_core.data.simulate import avro
@@ -18,7 +17,6 @@ from tsc_core.sources.base import Packet, merge
 LABEL_COLUMNS = ("objectId", "label", "subclass", "w1", "w2", "w3", "w4")
 CHANNELS = ("Science", "Template", "Difference")
 SOURCE = "simulated"
-T = TypeVar("T")
 
 
 def packet_fields(oid: str, packet: MadePacket, level: int | None = 1) -> dict[str, object]:
@@ -39,34 +37,29 @@ def packet_fields(oid: str, packet: MadePacket, level: int | None = 1) -> dict[s
     return record
 
 
-def _histories(made: MadeObject, turn: Callable[[dict], T]) -> Iterator[list[T] | None]:
-    """The history of each packet with `turn` applied to its entries: once to each, as packets share most of them."""
-    turned: dict[int, T] = {}
-    for packet in made.packets:
-        for entry in packet.history or ():
-            if id(entry) not in turned:
-                turned[id(entry)] = turn(entry)
-        yield None if packet.history is None else [turned[id(entry)] for entry in packet.history]
-
-
 def packet_files(made: MadeObject, level: int = 1) -> list[tuple[str, bytes]]:
     """The object's packets as files: name (``<candid>.avro``) and bytes."""
-    files = []
-    for packet, history in zip(made.packets, _histories(made, avro.encode_previous), strict=True):
-        fields = packet_fields(made.oid, packet, level) | {"prv_candidates": history}
-        files.append((f"{packet.candidate['candid']}.avro", avro.encode_packet(fields)))
-    return files
+    return [
+        (f"{packet.candidate['candid']}.avro", avro.encode_packet(packet_fields(made.oid, packet, level)))
+        for packet in made.packets
+    ]
 
 
 def made_sequence(made: MadeObject, source: str = SOURCE) -> AlertSequence:
     """The sequence that the packets source would read from the object's packets, with label and AllWISE match.
 
-    Numbers of the records are rounded as on disk; pixels are taken as they are.
+    Records take the same way through Avro as on disk, entries that packets share only once; pixels are taken as they
+    are.
     """
+    shared: dict[int, dict] = {}
     packets = []
-    for packet, history in zip(made.packets, _histories(made, avro.previous_read), strict=True):
-        fields = packet_fields(made.oid, packet, level=None)
-        fields |= {"candidate": avro.candidate_read(packet.candidate), "prv_candidates": history}
+    for packet in made.packets:
+        for entry in packet.history or ():
+            if id(entry) not in shared:
+                shared[id(entry)] = avro.as_read(entry, avro.PREVIOUS_SCHEMA)
+        history = None if packet.history is None else [shared[id(entry)] for entry in packet.history]
+        fields = packet_fields(made.oid, packet, level=None) | {"prv_candidates": history}
+        fields["candidate"] = avro.as_read(packet.candidate, avro.CANDIDATE_SCHEMA)
         decoded = packet_of(fields)
         alert = decoded.alert
         if packet.stamps is not None:

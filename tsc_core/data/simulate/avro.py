@@ -7,7 +7,7 @@ import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -74,8 +74,8 @@ def _schema() -> dict[str, object]:
 
 
 SCHEMA = fastavro.parse_schema(_schema())
-CANDIDATE_NAMES = tuple(word.split(":")[0] for word in CANDIDATE.split())
-NULL, GIVEN = b"\x00", b"\x02"  # which of the two kinds of an optional field follows
+CANDIDATE_SCHEMA = fastavro.parse_schema(_record("ztf.alert.candidate", _fields(CANDIDATE)))
+PREVIOUS_SCHEMA = fastavro.parse_schema(_record("ztf.alert.prv_candidate", _fields(PREVIOUS)))
 
 
 def encode_stamp(pixels: np.ndarray, level: int = 1) -> bytes:
@@ -109,8 +109,8 @@ def deterministic_gzip(data: bytes, level: int) -> bytes:
 def encode_packet(record: dict[str, object]) -> bytes:
     """One alert as an Avro file; `record` has the schema's names, cutouts as bytes."""
     marker = zlib.crc32(str(record["candid"]).encode()).to_bytes(4, "big") * 4
-    body = encode_body(record)
-    return b"".join((_file_header(), marker, _long(1), _long(len(body)), body, marker))
+    body = _written(SCHEMA, record)
+    return b"".join((_file_header(), marker, _written("long", 1), _written("long", len(body)), body, marker))
 
 
 @cache
@@ -121,99 +121,16 @@ def _file_header() -> bytes:
     return out.getvalue()[:-16]
 
 
-def encode_body(record: dict[str, object]) -> bytes:
-    """An alert without the head of its file, by hand: fields are known here, a general writer tries all their types.
-
-    Entries of ``prv_candidates`` may be given as `encode_previous` made them.
-    """
-    history = record["prv_candidates"]
-    parts = [_string(record[name]) for name in ("schemavsn", "publisher", "objectId")]
-    parts += [_long(record["candid"]), *_flat(_CANDIDATE, record["candidate"])]
-    if history is None:
-        parts.append(NULL)
-    else:
-        parts.append(GIVEN)
-        if history:
-            parts.append(_long(len(history)))
-            parts += (entry if isinstance(entry, bytes) else encode_previous(entry) for entry in history)
-        parts.append(_long(0))
-    for channel in ("Science", "Template", "Difference"):
-        cutout = record.get(f"cutout{channel}")
-        if cutout is None:
-            parts.append(NULL)
-        else:
-            data = cutout["stampData"]
-            parts += (GIVEN, _string(cutout["fileName"]), _long(len(data)), data)
-    return b"".join(parts)
+def _written(schema: object, value: object) -> bytes:
+    """A value as Avro has it, without the head of a file."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, value)
+    return out.getvalue()
 
 
-def _long(value: int) -> bytes:
-    """A whole number: zigzag, seven bits a byte, the lowest first."""
-    value = int(value)
-    rest, out = (value << 1) ^ (value >> 63), bytearray()
-    while rest > 0x7F:
-        out.append((rest & 0x7F) | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    return _long(len(data)) + data
-
-
-def encode_previous(entry: dict[str, object]) -> bytes:
-    """An entry of ``prv_candidates``."""
-    return b"".join(_flat(_PREVIOUS, entry))
-
-
-_SINGLE, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
-# How a value of each type is written, and what is read again of it.
-_TYPES: dict[str, tuple[Callable, Callable]] = {
-    "int": (_long, int),
-    "long": (_long, int),
-    "string": (_string, str),
-    "float": (_SINGLE.pack, lambda value: _SINGLE.unpack(_SINGLE.pack(value))[0]),
-    "double": (_DOUBLE.pack, float),
-}
-
-
-def _typed(fields: str) -> tuple[tuple[str, bytes | None, Callable, Callable], ...]:
-    """Name, mark, and both functions of `_TYPES` of each field; a field without a mark is never null."""
-    pairs = (word.split(":") for word in fields.split())
-    return tuple((name, GIVEN if kind.endswith("?") else None, *_TYPES[kind.rstrip("?")]) for name, kind in pairs)
-
-
-_CANDIDATE, _PREVIOUS = _typed(CANDIDATE), _typed(PREVIOUS)
-
-
-def _flat(fields: tuple[tuple[str, bytes | None, Callable, Callable], ...], values: dict[str, object]) -> list[bytes]:
-    """Encoded fields of a record of numbers and texts; a missing field is null."""
-    parts = []
-    for name, mark, encode, _ in fields:
-        value = values.get(name)
-        if mark is None:
-            parts.append(encode(value))
-        elif value is None:
-            parts.append(NULL)
-        else:
-            parts += (mark, encode(value))
-    return parts
-
-
-def candidate_read(values: dict[str, object]) -> dict[str, object]:
-    """What a reader finds where `values` were written as a ``candidate``: every field, numbers as they were rounded."""
-    return _read(_CANDIDATE, values)
-
-
-def previous_read(values: dict[str, object]) -> dict[str, object]:
-    """As `candidate_read`, of an entry of ``prv_candidates``."""
-    return _read(_PREVIOUS, values)
-
-
-def _read(fields: tuple[tuple[str, bytes | None, Callable, Callable], ...], values: dict[str, object]) -> dict:
-    return {name: None if (value := values.get(name)) is None else read(value) for name, _, _, read in fields}
+def as_read(values: dict[str, object], schema: object) -> dict[str, object]:
+    """What a reader finds of a candidate or an entry of ``prv_candidates``: every field, numbers rounded."""
+    return fastavro.schemaless_reader(io.BytesIO(_written(schema, values)), schema)
 
 
 GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time

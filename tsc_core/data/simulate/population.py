@@ -6,10 +6,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from tsc_core.alerts import AllWise
 from tsc_core.data.simulate import records
@@ -127,7 +129,13 @@ def _for_one(recipe: Recipe, number: int) -> Recipe:
 
 
 def _make_and(then: Callable[[MadeObject], T], seed: int, number: int, recipe: Recipe) -> T:
-    return then(make_numbered(seed, number, recipe))
+    with _libraries().limit(limits=1):  # sums in another order, by as many threads as there are cores, differ in bits
+        return then(make_numbered(seed, number, recipe))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def make_numbered(seed: int, number: int, recipe: Recipe) -> MadeObject:
