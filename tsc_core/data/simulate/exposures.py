@@ -23,7 +23,7 @@ from tsc_core.data.simulate.render import (
     point_sources,
     weighted,
 )
-from tsc_core.data.simulate.scene import COUNTED, Field
+from tsc_core.data.simulate.scene import COUNTED, CROWDED_COUNTED, Field, crowding
 
 TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.07, 2: 1.80}, 0.10  # FWHM in pixels
 THROUGHPUT = (0.05, 0.08)  # log of a reference's light per science DN: mean and scatter
@@ -293,7 +293,8 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     A reference image is one of its band: its numbers are the first visit's.
     """
     visits, field = scene.visits, scene.field
-    crowd = int(((field.mags[:, 1] < COUNTED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
+    counted = COUNTED + (CROWDED_COUNTED - COUNTED) * crowding(field)
+    crowd = int(((field.mags[:, 1] < counted) & (np.hypot(field.x, field.y) < NEARBY)).sum())
     given = {
         "fid": visits.fid,
         "limit": visits.limit,
