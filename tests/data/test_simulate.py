@@ -12,7 +12,19 @@ import numpy as np
 import pytest
 
 from tsc_core.cli import FAILED, main
-from tsc_core.data.simulate import avro, cadence, demo, exposures, lightcurves, masks, measure, render, scene
+from tsc_core.data.simulate import (
+    artefacts,
+    avro,
+    cadence,
+    catalogues,
+    demo,
+    exposures,
+    lightcurves,
+    masks,
+    measure,
+    render,
+    scene,
+)
 from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
 from tsc_core.sources.packets import PacketSource, decode_packets
@@ -198,6 +210,46 @@ def test_coma_pushes_the_halo_and_the_streak_follows_the_row():
     assert even[36, 31] == pytest.approx(even[26, 31], rel=1e-4)
     assert leaning[36, 31] > 1.5 * leaning[26, 31]
     assert streaked[31, 45] > 5.0 * streaked[45, 31]
+
+
+def test_what_is_sharper_than_a_star_is_blurred_and_stars_are_not():
+    star, pixel = _star(0.0, 0.0), np.zeros((63, 63))
+    pixel[31, 31] = 1000.0
+    blurred = render.band_limited(np.stack([star, pixel]), exposures.SOFTENED)
+    grid = render.grid() ** 2 + render.grid()[:, None] ** 2
+    core = grid < 50
+    assert blurred.sum(axis=(1, 2)) == pytest.approx([star.sum(), 1000.0])
+    assert (blurred[0] * grid * core).sum() == pytest.approx((star * grid * core).sum(), rel=0.02)
+    assert blurred[0].max() > 0.85 * star.max()
+    once, twice = (1 - 2 * exposures.SOFTENED) ** 2, (1 - 4 * exposures.SOFTENED + 6 * exposures.SOFTENED**2) ** 2
+    assert blurred[1].max() == pytest.approx(1000.0 * (2 * once - twice))
+    assert blurred[1].max() < 0.8 * 1000.0 < blurred[0].max() / star.max() * 1000.0
+
+
+def test_residuals_hardly_follow_the_seeing():
+    sites = [
+        cadence.observe(np.array([59000.0]), np.array([2]), np.random.default_rng(0), np.array([s])) for s in (2.3, 4.0)
+    ]
+    spreads = []
+    for visits in sites:
+        extra = [np.abs(artefacts.bad_subtraction(visits, np.random.default_rng(seed)).extra[0]) for seed in range(40)]
+        near = render.grid(render.FRAME) ** 2
+        spreads.append(np.mean([(e * near).sum() / e.sum() for e in extra]) ** 0.5)
+    assert 1.0 < spreads[1] / spreads[0] < 0.6 * visits.seeing[0] / sites[0].seeing[0]
+
+
+def test_bright_stars_hide_their_surroundings_from_ps1():
+    rng = np.random.default_rng(3)
+    away = np.concatenate([[0.0], rng.uniform(0.5, 9.0, 400)])
+    mags = np.repeat([[20.0] * 4], 401, axis=0)
+    shades = []
+    for bright in (17.0, 13.5):
+        mags[0] = bright
+        shades.append(catalogues._shade(scene.Field(away, 0.0 * away, mags, 0.0 * away))[1:])
+    faint, strong = shades
+    assert faint[away[1:] < 1.5].min() > 0.9
+    assert faint[away[1:] > 5.0].max() < 0.05
+    assert strong.sum() > 1.2 * faint.sum()
 
 
 def test_what_is_cut_out_leaves_the_candidate():

@@ -16,7 +16,9 @@ from tsc_core.data.simulate.cadence import Visits
 from tsc_core.data.simulate.render import FRAME, grid
 
 GRID = grid(FRAME)
-DARK_PIXELS = 0.35  # share of the faults sharper than any star that are below the background
+RESIDUAL_WIDTH = (1.67, 0.36)  # FWHM (pixel), and how it follows the core of stars: less than in proportion
+TRACK = 0.45  # pixel: sigma of a particle's track
+DARK_PIXELS = 0.12  # share of the faults sharper than any star that are below the background
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,7 @@ def cosmic_ray(visits: Visits, rng: np.random.Generator) -> Fault:
     """A charged particle: a few pixels to a short track, sharper than any star, seen once; or a pixel gone dark."""
     dark = rng.uniform() < DARK_PIXELS
     length = 0.3 if dark else rng.exponential(1.5) + 0.3
-    track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, 0.54)
+    track = _line(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), rng.uniform(0, math.pi), length, TRACK)
     return Fault(_blank(len(visits)) + (-track if dark else track) * _peak(visits, rng, 190.0))
 
 
@@ -91,12 +93,13 @@ def bad_subtraction(visits: Visits, rng: np.random.Generator) -> Fault:
     epochs, limit = len(visits), _limit(visits)
     at = rng.uniform(-0.5, 0.5, (epochs, 2))
     share = 0.0135 * (5.0 + rng.exponential(2.5, epochs)) * rng.lognormal(0.0, 0.35, epochs)
-    faintest = float((visits.zeropoint - 2.5 * np.log10(1.2 * limit / share)).min()) - rng.exponential(0.5)
+    faintest = float((visits.zeropoint - 2.5 * np.log10(0.8 * limit / share)).min()) - rng.exponential(0.5)
     brightest = 12.4 + rng.exponential(0.6)
-    mag = float(np.clip(min(rng.normal(15.9, 2.1), faintest), brightest, 20.0))
+    mag = float(np.clip(min(rng.normal(15.8, 2.4), faintest), brightest, 20.0))
     share = share * np.exp(-0.5 * min(max((15.7 - mag) / 1.5, 0.0), 1.0) * np.abs(rng.standard_normal(epochs)))
     flux = np.maximum(share * 10 ** (-0.4 * (mag - visits.zeropoint)), limit * (1.3 + rng.exponential(0.4, epochs)))
-    widths = visits.seeing / 2.35
+    usual, power = RESIDUAL_WIDTH
+    widths = usual * (visits.seeing / usual) ** power / 2.35
     extra = np.stack([_blob(x, y, w, rng) for (x, y), w in zip(at, widths, strict=True)])
     sign = rng.choice([-1.0, 1.0], epochs, p=[0.58, 0.42])
     star = (float(rng.normal(0.0, 0.13)), float(rng.normal(0.0, 0.13)), mag)

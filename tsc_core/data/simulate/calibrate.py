@@ -33,8 +33,9 @@ from tsc_core.survey import ZTF
 FEWEST_ALERTS = 50
 BALANCING_STEPS = 12
 USED = ("width", "ratio", "below")  # of the pixels' numbers
-TIE_ERROR = 0.03  # of a correlation between pixels of one stamp
+TIE_ERROR, APART_ERROR = 0.03, 0.035  # of a correlation between pixels of one stamp, and of the difference of two
 LEAST_KEPT = 0.2  # share of a variance that is real at least
+IMAGES = ("science", "template", "difference")
 FLOOR = (2.28, 2.36)  # pixel: where SExtractor takes the least width it allows
 
 
@@ -92,8 +93,17 @@ def _clean(image: np.ndarray) -> np.ndarray:
 
 
 def _texture(pixel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What an exposure's and its reference's noise is like; made images add their own scatter of the ties."""
-    ties = {name: _without(value, TIE_ERROR) for name, value in pixel.items() if "_tie_" in name}
+    """What an exposure's and its reference's noise is like; made images add their own scatter of the ties.
+
+    Ties along both axes, and those of pixels one and two apart in a reference, are close to each other in every image.
+    They enter as differences, since a mixture of Gaussians would not hold two numbers so close together.
+    """
+    ties = {}
+    for image in IMAGES:
+        across, down, two = (pixel[f"{image}_tie_{name}"] for name in ("x", "y", "two"))
+        ties[f"{image}_tie_x"] = _without(across, TIE_ERROR)
+        ties[f"{image}_lean"] = _without(down - across, APART_ERROR)
+        ties[f"{image}_two"] = _without(two - across, APART_ERROR) if image == "template" else _without(two, TIE_ERROR)
     return {
         "science_noise": np.log(pixel["science_noise"]),
         "template_noise": np.log(pixel["template_noise"]),
@@ -136,10 +146,7 @@ def _measurement(
 
 def seen_numbers(alerts: Sequence[Alert], pixel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """`pixels.centre_numbers` of alerts with whole stamps, given their calm numbers."""
-    boxes = {
-        name: np.stack([central(_clean(alert.stamps.channel(name))) for alert in alerts])
-        for name in ("science", "template", "difference")
-    }
+    boxes = {name: np.stack([central(_clean(alert.stamps.channel(name))) for alert in alerts]) for name in IMAGES}
     above = {name: boxes[name] - pixel[f"{name}_level"][:, None, None] for name in ("science", "template")}
     return centre_numbers(boxes["difference"], above["science"], above["template"], pixel["difference_noise"])
 

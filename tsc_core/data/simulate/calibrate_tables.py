@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsc_core.data.simulate.calibration import CROWDED, FAR, LEVELS
+from tsc_core.data.simulate.calibration import CROWDED, DENSE, FAR, LEVELS
 
 FEWEST = 25  # real alerts that a bin needs; with fewer it borrows its neighbour's
 Row = Mapping[str, float]
@@ -49,10 +49,18 @@ def _score(name: str, only: Callable[[Row], bool]) -> dict[str, Wanted]:
 WANTED: dict[str, Wanted] = {
     "rb": Wanted(lambda r: r["rb"], _scorr, SCORR_EDGES),
     "drb": Wanted(lambda r: r["drb"], _scorr, SCORR_EDGES, lambda r: r.get("drb") is not None),
-    "unknown_on": Wanted(lambda r: float(r["sgscore1"] == 0.5), lambda r: r["srmag1"], MAG_EDGES, _on),
     "sgscore_on": Wanted(
         lambda r: r["sgscore1"], lambda r: r["srmag1"], MAG_EDGES, lambda r: _on(r) and r["sgscore1"] != 0.5
     ),
+    **{
+        f"unknown_on_{place}": Wanted(
+            lambda r: float(r["sgscore1"] == 0.5),
+            lambda r: r["srmag1"],
+            MAG_EDGES,
+            lambda r, low=low, high=high: _on(r) and low <= r["nmtchps"] < high,
+        )
+        for place, low, high in (("sparse", 0, CROWDED), ("crowded", CROWDED, DENSE), ("dense", DENSE, np.inf))
+    },
 }
 NEIGHBOURS: dict[str, Wanted] = {
     "unknown_beside": Wanted(_unknown, lambda n: n["away"], NEAR_EDGES, lambda n: n["beside"] and n["mag"] > 0),

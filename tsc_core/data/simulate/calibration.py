@@ -21,6 +21,7 @@ from tsc_core.data.simulate.joint import Joint
 
 PATH = Path(__file__).with_name("calibration.json")
 CROWDED = 12  # PS1 sources within 30 arcsec from which on a field has tables of its own
+DENSE = 45  # and from which on PS1 often does not know what lies at the candidate
 FAR = 30.0  # arcsec: stands for the distance from a source that the candidate does not lie on
 LEVELS = np.array([0, 0.01, 0.03, 0.06, *np.arange(0.1, 0.95, 0.05), 0.94, 0.97, 0.99, 1.0])
 

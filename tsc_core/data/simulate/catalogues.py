@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from tsc_core.data.simulate.calibration import CROWDED, FAR, joint, table
+from tsc_core.data.simulate.calibration import CROWDED, DENSE, FAR, joint, table
 from tsc_core.data.simulate.scene import BANDS, CROWDED_DEPTH, DEPTH, HALF, Field, crowding
 from tsc_core.survey import ZTF
 
 PS1_DEPTH = {"g": 22.0, "r": 22.2, "i": 22.3, "z": 21.8}
 MISSING = -999.0
 NOISE_PEAKS = 22.0  # of a reference image's noise in its list, over the field that is made
-GLARE, GLARE_EDGE = 2.9, 0.45  # pixels: how far the glare of a star reaches, and how softly it ends
+GLARE, GLARE_EDGE = 3.3, 0.45  # pixels: how far the glare of a star of r = `GLARE_MAG` reaches, how softly it ends
+GLARE_MAG, GLARE_SLOPE, GLARE_LIMITS = 16.5, 0.35, (2.4, 5.5)  # brighter stars reach farther (pixels per mag)
+HIDDEN, SECOND_LISTED = 0.85, 0.45  # share of the sources in a glare that PS1 lacks; of second entries that it has
 KEPT_APART = 0.9  # share of sources whose score tells galaxies from stars
 GALAXY_SHARE = np.array([0.06, 0.18, 0.4, 0.6, 0.7])  # of sources brighter than r = 18, 20, 21, 22, and fainter
 
@@ -124,9 +126,10 @@ def _extent_rank(field: Field, shift: float, rng: np.random.Generator) -> np.nda
     return ndtr(ndtri(np.clip(rank, 1e-4, 1.0 - 1e-4)) + crowd)
 
 
-def _centre_score(r: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """PS1's star score of what lies at the candidate, by brightness and rank; 0.5 where it is not known."""
-    unknown = table("unknown_on").mean(r) > rng.uniform(size=len(r))
+def _centre_score(r: np.ndarray, rank: np.ndarray, crowd: float, rng: np.random.Generator) -> np.ndarray:
+    """PS1's star score of what lies at the candidate, by brightness and rank; 0.5 where crowding hides it."""
+    place = "sparse" if crowd < CROWDED else "crowded" if crowd < DENSE else "dense"
+    unknown = table(f"unknown_on_{place}").mean(r) > rng.uniform(size=len(r))
     return np.where(unknown, 0.5, table("sgscore_on").draw(r, rank))
 
 
@@ -154,12 +157,14 @@ def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
     r, shade = field.mags[:, 1], _shade(field)
     depth = DEPTH + (CROWDED_DEPTH - DEPTH) * crowded
     soft = 0.3 + 0.15 * crowded
-    listed = rng.uniform(size=len(r)) < (1.0 - 0.6 * shade) / (1.0 + np.exp((r - depth) / soft))
-    centre = np.hypot(field.x, field.y) < 1.5
+    kept = np.where(np.arange(len(r)) < sources, 1.0 - HIDDEN * shade, SECOND_LISTED)
+    listed = rng.uniform(size=len(r)) < kept / (1.0 + np.exp((r - depth) / soft))
+    away = np.hypot(field.x, field.y)
+    centre, crowd = away < 1.5, float((listed & (away * ZTF.pixel_arcsec < 30.0)).sum())
     lost = rng.uniform(size=len(r)) < np.clip(0.03 + 0.2 * (r > 18.5) + 0.45 * shade, 0.0, 0.7)
     blended = 1.0 - _extent_rank(field, 0.9, rng)  # a crowd makes the one that varies look odd
     score = np.where(
-        centre & (shade < 0.5), _centre_score(r, blended, rng), _field_score(field, centre, listed, lost, rng)
+        centre & (shade < 0.5), _centre_score(r, blended, crowd, rng), _field_score(field, centre, listed, lost, rng)
     )
     columns: dict[str, np.ndarray] = {"score": score[listed]}
     changed = np.clip(0.07 * rng.standard_t(2.2, len(r)), -1.5, 1.5)  # PS1 looked years before
@@ -177,10 +182,11 @@ def _ps1(field: Field, rng: np.random.Generator) -> tuple[Stars, np.ndarray]:
 def _shade(field: Field) -> np.ndarray:
     """How much each source lies in the glare of a brighter star, 0 to 1: PS1 knows little of it there."""
     bright = np.flatnonzero(field.mags[:, 1] < 18.0)
-    distance = np.hypot(field.x[:, None] - field.x[bright], field.y[:, None] - field.y[bright])
+    reach = np.clip(GLARE + GLARE_SLOPE * (GLARE_MAG - field.mags[bright, 1]), *GLARE_LIMITS)
+    distance = np.hypot(field.x[:, None] - field.x[bright], field.y[:, None] - field.y[bright]) - reach
     brighter = field.mags[:, 1][:, None] > field.mags[bright, 1] + 1e-6
     nearest = np.where(brighter, distance, np.inf).min(axis=1, initial=np.inf)
-    return 1.0 / (1.0 + np.exp(np.clip((nearest - GLARE) / GLARE_EDGE, -30, 30)))
+    return 1.0 / (1.0 + np.exp(np.clip(nearest / GLARE_EDGE, -30, 30)))
 
 
 def _doubles(field: Field, crowded: float, rng: np.random.Generator) -> Field:
@@ -189,7 +195,7 @@ def _doubles(field: Field, crowded: float, rng: np.random.Generator) -> Field:
     share = np.clip((17.5 + 4.5 * crowded - r) * 0.09 * (1.0 + crowded), 0.0, 0.35 + 0.45 * crowded)
     twice = np.flatnonzero((field.size < 0.3) & (rng.uniform(size=len(r)) < share))
     twice = np.repeat(twice, 1 + (rng.uniform(size=len(twice)) < 0.25))
-    angle, wide = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(size=len(twice)) < 0.7 * crowded
+    angle, wide = rng.uniform(0, 2 * np.pi, len(twice)), rng.uniform(size=len(twice)) < 0.3 * crowded
     away = np.where(wide, rng.uniform(1.0, 5.0, len(twice)), rng.uniform(0.3, 1.7, len(twice)))
     fainter = np.abs(rng.normal(0.3, 0.9, len(twice)))[:, None]
     x, y = field.x[twice] + away * np.cos(angle), field.y[twice] + away * np.sin(angle)

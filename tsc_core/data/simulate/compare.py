@@ -33,7 +33,7 @@ UNLABELLED_MIX = {"AGN": 0.05, "SN": 0.04, "VS": 0.20, "asteroid": 0.17, "bogus"
 NIGHT_WEIGHT = 25.0  # alerts of the whole archive that count with those of a night
 FEW_DETECTIONS = 20  # on a star: more of them mean that it varies
 ALERTED_FAULTS = {
-    "bad subtraction": 0.805, "saturated star": 0.03, "diffraction spike": 0.02, "cosmic ray": 0.10,
+    "bad subtraction": 0.755, "saturated star": 0.03, "diffraction spike": 0.02, "cosmic ray": 0.15,
     "hot column": 0.015, "ghost": 0.005, "noise": 0.025,
 }  # fmt: skip
 NEIGHBOURS = 8  # alerts whose counts of PS1 sources give the density of stars of a place

@@ -17,14 +17,14 @@ from tsc_core.data.simulate.render import (
     STAMP,
     Galaxy,
     Psf,
+    band_limited,
     correlated,
     galaxy_shape,
     grid,
     point_sources,
-    smoothed,
     weighted,
 )
-from tsc_core.data.simulate.scene import COUNTED, Field
+from tsc_core.data.simulate.scene import COUNTED, CROWDED_COUNTED, Field, crowding
 
 TEMPLATE_SEEING, TEMPLATE_SCATTER = {1: 2.07, 2: 1.80}, 0.10  # FWHM in pixels
 THROUGHPUT = (0.05, 0.08)  # log of a reference's light per science DN: mean and scatter
@@ -34,14 +34,16 @@ STREAK = {"science": -0.3, "template": 0.2}  # log of the streak's strength, wit
 MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
 NEARBY = 29.7  # pixels: within 30 arcsec PS1 counts sources
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
+IMAGES = ("science", "template", "difference")
 QUIET = 0.45  # share of the pixels that count as without a source
 SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
 SPECKLE_REACH, SPECKLE_CORE = 9, 0.65
-LIKE_A_STAR, LIKE_A_STAR_WITHIN = 0.6, 2.5  # less of it at the candidate (share, pixels): it passed as star-like
+LIKE_A_STAR, LIKE_A_STAR_WITHIN = 0.45, 2.5  # less of it at the candidate (share, pixels): it passed as star-like
 RINGING, ALTERNATING, AGREEING = 0.6, -0.55, 0.8  # share of it that rings, and the weights of neighbours
-SOFTENED = 0.08  # share of its light that a pixel of the change gives to each neighbour in an axis: matching blurs it
+SOFTENED = 0.13  # how much the matching blurs what is sharper than a star
 FITTED = 0.95  # how far the fitted position follows noise, beside the moments'
 ELONGATION, ELLIPTICITY, WIDTH_ERROR = 0.05, 0.07, 0.09
+STACKED_ELLIPTICITY = 0.05  # of references: they are means of many images
 WINGLESS = 20.3  # r mag of field sources beyond which wings and streaks are below the noise
 REACH = 12.0  # pixels beyond the image out to which sources still light it
 
@@ -129,7 +131,7 @@ def _profiles(visits: Visits, rng: np.random.Generator) -> tuple[Psf, Psf]:
 def _reference_profile(band: int, place: np.ndarray, row: float, rng: np.random.Generator) -> Psf:
     """PSF of one reference image."""
     width = TEMPLATE_SEEING[band] * np.exp(TEMPLATE_SCATTER * rng.standard_normal(1))
-    stretch = np.exp(ELONGATION + ELLIPTICITY * rng.standard_normal(1))
+    stretch = np.exp(ELONGATION + STACKED_ELLIPTICITY * rng.standard_normal(1))
     coma = np.array([COMA]) + 0.7 * place + 0.7 * COMA_SCATTER * rng.standard_normal((1, 2))
     return Psf(width * stretch, width / stretch, coma, np.exp(STREAK["template"] + row + 0.25 * rng.standard_normal(1)))
 
@@ -234,7 +236,7 @@ def _with_noise(
     light = np.minimum(light, full)
     template = np.minimum(template, _tall(rng.uniform(*REFERENCE_FULL) - visits.sky))
     change = light - np.minimum(matched, full) + negative
-    change = smoothed(change, SOFTENED)
+    change = band_limited(change, SOFTENED)
     reference = texture["template_noise"]
     calm = template <= _tall(_quantile(template, QUIET))
     science = _left(light, calm, texture, "science")
@@ -314,7 +316,8 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     A reference image is one of its band: its numbers are the first visit's.
     """
     visits, field = scene.visits, scene.field
-    crowd = int(((field.mags[:, 1] < COUNTED) & (np.hypot(field.x, field.y) < NEARBY)).sum())
+    counted = COUNTED + (CROWDED_COUNTED - COUNTED) * crowding(field)
+    crowd = int(((field.mags[:, 1] < counted) & (np.hypot(field.x, field.y) < NEARBY)).sum())
     given = {
         "fid": visits.fid,
         "limit": visits.limit,
@@ -324,6 +327,9 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
     drawn, _ = joint("texture").draw(given, rng)
     drawn |= {name: np.exp(drawn[name]) for name in ("science_noise", "template_noise", "difference_noise")}
+    drawn |= {f"{image}_tie_y": drawn[f"{image}_tie_x"] + drawn[f"{image}_lean"] for image in IMAGES}
+    drawn |= {f"{image}_tie_two": drawn[f"{image}_two"] for image in IMAGES}
+    drawn["template_tie_two"] = drawn["template_tie_two"] + drawn["template_tie_x"]
     drawn["difference_noise"] = drawn["difference_noise"] * drawn["science_noise"]
     first = [int(np.argmax(visits.fid == band)) for band in visits.fid]
     scale = 10 ** (0.4 * (visits.zeropoint - visits.zeropoint[first]))

@@ -169,6 +169,16 @@ def smoothed(images: np.ndarray, share: float) -> np.ndarray:
     return images
 
 
+def band_limited(images: np.ndarray, share: float) -> np.ndarray:
+    """Images (A, H, W) without their finest structure, as an optimal subtraction leaves them.
+
+    Where the reference's profile has no signal the subtraction has none either: what is sharper than a star is blurred,
+    by `smoothed` with `share`, but stars keep their width.
+    """
+    once = smoothed(images, share)
+    return 2.0 * once - smoothed(once, share)
+
+
 def weighted(images: np.ndarray, weight: float, axis: int) -> np.ndarray:
     """White noise to whose pixels both neighbours along an axis are added with a weight; its variance stays."""
     mixed = _beside(images, axis)

@@ -17,8 +17,8 @@ GALAXIES = 2.9  # brighter than r = 22 per square arcmin
 BRIGHT_STARS, BRIGHT_GALAXIES = (18.4, 0.05), (21.0, 0.1)  # r mag and slope: fewer bright sources than faint ones imply
 BANDS = ("g", "r", "i", "z")
 CROWD_DOUBLES = (0.25, 60.0)  # share of its entries in a crowd that are second ones, from that density on
-COUNTED = 21.85  # r mag to which as many stars are made as PS1 lists entries
-DEPTH, CROWDED_DEPTH = 21.95, 21.75  # r mag to which PS1 lists half the stars, in sparse and in crowded fields
+COUNTED, CROWDED_COUNTED = 21.85, 21.5  # r mag to which as many stars are made as PS1 lists: sparse, crowded fields
+DEPTH, CROWDED_DEPTH = 21.95, 21.4  # r mag to which PS1 lists half the stars, in sparse and in crowded fields
 CROWDING = (20.0, 45.0)  # sources brighter than r = 21 per square arcmin between which its depth falls
 
 
@@ -65,9 +65,10 @@ def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float =
     """Field stars and faint galaxies around a position; PS1 lists `density` stars per square arcmin, 0: as modelled."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared
     density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
-    slope = 0.19 + 0.04 * min(1.0, density / 60.0)
+    crowded = min(1.0, density / 60.0)
+    slope, counted = 0.19 + 0.075 * crowded, COUNTED + (CROWDED_COUNTED - COUNTED) * crowded
     single = 1.0 - CROWD_DOUBLES[0] * min(1.0, density / CROWD_DOUBLES[1])
-    stars = rng.poisson(area * density * single * 10 ** (slope * (DEEPEST - COUNTED)))
+    stars = rng.poisson(area * density * single * 10 ** (slope * (DEEPEST - counted)))
     galaxies = rng.poisson(area * GALAXIES * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)
     s, g = _stars(stars, slope, dust, rng), _galaxies(galaxies, dust, rng)

@@ -22,6 +22,7 @@ HISTORY_DAYS = 30.0  # a packet carries the visits of that many days before it
 REFERENCE_SPAN = (58194.0, 58330.0)  # when the reference images were taken
 REFERENCE_FRAMES = 15
 PAST_SAMPLES = 60
+KEPT_PAST = (0.05, 0.7)  # share of what would have been seen before that was: ranges over objects
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +158,7 @@ def _counters(
         zero = float(np.median(visits.zeropoint))
         light, steady = 10 ** (-0.4 * (past - zero)), 10 ** (-0.4 * (reference[2] - zero))
         share = float((np.abs(light - steady) > 3.0 * np.hypot(typical, STAR_FLOOR * steady)).mean())
-        earlier = int(rng.poisson(covered[0] * share * rng.uniform(0.08, 0.85)))
+        earlier = int(rng.poisson(covered[0] * share * rng.uniform(*KEPT_PAST)))
         since = SURVEY_START + rng.exponential(60.0) if earlier else np.inf
     count = earlier + np.cumsum(counted)
     seen = visits.mjd[np.argmax(counted)] if counted.any() else np.inf
