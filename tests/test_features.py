@@ -110,6 +110,14 @@ def test_missing_values_of_ztf():
         assert math.isnan(one(name, **record)), name
 
 
+def test_a_counterpart_beyond_the_search_is_none():
+    filled_in = {"sgscore1": 0.2, "distpsnr1": 120.0, "neargaia": 300.0, "sgscore2": 0.9, "distpsnr2": 29.9}
+    for name in ("sgscore1", "distpsnr1", "log_distpsnr1", "log_neargaia"):
+        assert math.isnan(one(name, **filled_in)), name
+    assert one("sgscore2", **filled_in) == 0.9
+    assert one("distpsnr2", **filled_in) == 29.9
+
+
 @pytest.mark.parametrize("name", features.FEATURES)
 def test_an_empty_record_gives_nan(name):
     value = one(name)

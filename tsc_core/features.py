@@ -137,9 +137,24 @@ def _difference(first: str, second: str) -> Callable[[Alert], float]:
     return lambda alert: _known(alert, first) - _known(alert, second)
 
 
+# Where ZTF looks for a field's counterpart, arcsec (ZTF alert schema), by the field with its
+# distance. Some brokers fill in numbers for objects without one (120 and 300 arcsec): nobody measured them.
+SEARCHED = {f"{name}{rank}": (f"distpsnr{rank}", 30.0) for name in ("sgscore", "distpsnr") for rank in (1, 2, 3)}
+SEARCHED["neargaia"] = ("neargaia", 90.0)
+
+
+def _measured(alert: Alert, name: str) -> float:
+    """The field, NaN where it tells of a counterpart farther away than ZTF looks for any."""
+    if name in SEARCHED:
+        distance, within = SEARCHED[name]
+        if alert.value(distance) > within:
+            return math.nan
+    return alert.value(name)
+
+
 def _known(alert: Alert, name: str) -> float:
     """The field, with ZTF's -999 for "missing" as NaN."""
-    value = alert.value(name)
+    value = _measured(alert, name)
     return math.nan if value <= -99.0 else value
 
 
@@ -199,7 +214,7 @@ def _reader(name: str) -> Reader:
     """What reads a feature: looked up once, for it reads some forty numbers of every alert."""
     if name in DERIVED:
         return DERIVED[name]
-    return (lambda alert: _known(alert, name)) if name in OURS else (lambda alert: alert.value(name))
+    return (lambda alert: _known(alert, name)) if name in OURS else (lambda alert: _measured(alert, name))
 
 
 def read(alert: Alert, feature: Feature) -> float:
