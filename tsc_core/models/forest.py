@@ -67,9 +67,9 @@ class Forest(nn.Module):
         for name, kind, shape in zip(STATE, kinds, shapes, strict=True):
             self.register_buffer(name, torch.zeros(shape, dtype=kind))
         self.register_buffer(
-            "links", torch.zeros(0, dtype=torch.int64), persistent=False
+            "links", torch.zeros(0, dtype=torch.int32), persistent=False
         )  # first children, then second
-        self.register_buffer("columns", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("columns", torch.zeros(0, dtype=torch.int32), persistent=False)
         self.depth = 0
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -96,16 +96,16 @@ class Forest(nn.Module):
         if not len(self.roots):
             return 0.0
         rows = inputs.flatten(0, -2)
-        values, trees = rows.reshape(-1), len(self.roots)
-        row = torch.arange(len(rows), device=rows.device).repeat_interleave(trees) * self.width
-        here = self.roots.long().repeat(len(rows))  # (N T,)
+        values, count = rows.reshape(-1), len(rows)
+        row = (torch.arange(count, dtype=torch.int32, device=rows.device) * self.width).repeat(len(self.roots))
+        here = self.roots.repeat_interleave(count)  # (T N,): tree by tree, so that its nodes stay in the cache
         for _ in range(self.depth):
             column = self.columns.index_select(0, here)
             beyond = values.index_select(0, row + column) > self.threshold.index_select(0, here)
             here = self.links.index_select(0, torch.add(here, beyond, alpha=len(self.columns)))
         votes = self.votes.index_select(0, -1 - self.second.index_select(0, here))
-        votes = votes.view(len(rows), self.groups, -1, self.classes).float().mean(2) / 255  # (N, G, K)
-        added = self.share * (votes + FLOOR).log().transpose(0, 1).reshape(self.groups, *inputs.shape[:-1], -1)
+        votes = votes.view(self.groups, -1, count, self.classes).float().mean(1) / 255  # (G, N, K)
+        added = self.share * (votes + FLOOR).log().reshape(self.groups, *inputs.shape[:-1], -1)
         return added if self.groups > 1 else added[0]
 
     def plant(self, state: Mapping[str, Tensor]) -> None:
@@ -121,10 +121,10 @@ class Forest(nn.Module):
             raise ValueError(f"trees: {fault}")
         for name in STATE:
             setattr(self, name, state[name].clone())
-        leaf, place = self.second < 0, torch.arange(len(self.second))
-        second = torch.where(leaf, place, self.second.long())
+        leaf, place = self.second < 0, torch.arange(len(self.second), dtype=torch.int32)
+        second = torch.where(leaf, place, self.second)
         self.links = torch.cat((torch.where(leaf, place, place + 1), second))
-        self.columns = self.feature.long()
+        self.columns = self.feature.int()
         self.depth = self._walk()
 
     def _fault(self, state: Mapping[str, Tensor]) -> str | None:
