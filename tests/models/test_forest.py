@@ -11,7 +11,7 @@ from tests.models import examples as made
 from tsc_core.config import ConfigError
 from tsc_core.models import build_model
 from tsc_core.models.forest import FLOOR, MISSING, STATE, Forest
-from tsc_core.training.ship.trees import REAL_WEIGHT, grow, pack, stand_beside, weights_of
+from tsc_core.training.ship.trees import ENOUGH, REAL_WEIGHT, grow, pack, stand_beside, weights_of
 
 SHARE = 0.75
 
@@ -146,8 +146,14 @@ def test_an_object_counts_once_and_classes_alike():
     weights = weights_of(objects, labels, np.array([True] * 3 + [True, True, False, False]))
     assert weights.sum() == pytest.approx(len(weights))
     assert weights[:3].sum() == pytest.approx(weights[3])
-    assert weights[:4].sum() == pytest.approx(weights[4])  # all real ones of a class weigh the same
-    assert weights[4] == pytest.approx(REAL_WEIGHT * weights[5:].sum())
+    assert weights[:4].sum() == pytest.approx(weights[4:].sum())
+    assert weights[4] == pytest.approx(REAL_WEIGHT / ENOUGH * weights[5:].sum())
+
+
+def test_enough_real_objects_have_their_full_weight():
+    real = np.repeat([True, False], [2 * ENOUGH, 7])
+    weights = weights_of(np.arange(len(real)), np.zeros(len(real), dtype=int), real)
+    assert weights[real].sum() == pytest.approx(REAL_WEIGHT * weights[~real].sum())
 
 
 def test_trees_need_metadata_and_a_share():

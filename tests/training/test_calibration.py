@@ -39,3 +39,11 @@ def test_classes_without_objects_and_no_groups_are_left_alone():
     logits, labels = np.random.default_rng(3).normal(size=(50, 4)), np.tile([0, 1], 25)
     assert fit_offsets([(logits, labels)])[2:].tolist() == [0.0, 0.0]
     assert fit_offsets([]) is None
+
+
+def test_too_few_objects_of_a_class_say_nothing():
+    rng = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 40)
+    logits = 2.0 * np.eye(3)[labels] + rng.normal(0, 1, (80, 3))
+    rare = (np.vstack([logits, 5.0 * np.eye(3)[[0, 1]]]), np.append(labels, [2, 2]))
+    np.testing.assert_allclose(fit_offsets([rare]), fit_offsets([(logits, labels)]))

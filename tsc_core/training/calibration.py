@@ -12,6 +12,7 @@ from torch import nn
 
 from tsc_core.training.batches import Examples, in_order
 
+LEAST = 5  # objects of a class that an offset is fitted to
 RIDGE = 0.02  # weight of the offsets' squares beside the log loss
 RANGE = (0.05, 20.0)  # temperatures searched; a set that is fitted perfectly would ask for 0
 
@@ -39,8 +40,9 @@ def fit_offsets(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray |
     Parameters
     ----------
     groups : sequence of (logits (N, K), labels (N,))
-        K may differ: the classes of a group with fewer are the first of the others'. Offsets of classes without
-        an object stay 0, and large ones are discouraged (`RIDGE`).
+        K may differ: the classes of a group with fewer are the first of the others'. A class with fewer than `LEAST`
+        objects takes no part in its group; where it takes part in none, its offset stays 0. Large offsets are
+        discouraged (`RIDGE`).
 
     Returns
     -------
@@ -50,10 +52,13 @@ def fit_offsets(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray |
     if not groups:
         return None
     width = max(logits.shape[1] for logits, _ in groups)
-    weighted = []
+    weighted, known = [], np.zeros(width, dtype=bool)
     for logits, labels in groups:
-        counts = np.bincount(labels, minlength=logits.shape[1])
-        weighted.append((logits, labels, 1 / (counts[labels] * np.count_nonzero(counts))))
+        counts = np.bincount(labels, minlength=width)
+        known |= counts >= LEAST
+        kept = counts[labels] >= LEAST
+        weights = 1 / (counts[labels[kept]] * max(1, np.count_nonzero(counts >= LEAST)))
+        weighted.append((logits[kept], labels[kept], weights))
 
     def loss(offsets: np.ndarray) -> float:
         total = RIDGE * np.square(offsets).sum()
@@ -63,5 +68,4 @@ def fit_offsets(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray |
         return total
 
     found = minimize(loss, np.zeros(width)).x
-    known = np.isin(np.arange(width), np.concatenate([labels for _, labels in groups]))
     return np.where(known, found, 0.0)

@@ -112,8 +112,7 @@ def pretrain(
             epoch = []
             for rows in _batches(rng.permutation(len(material.alerts)), options.batch_size):
                 stamps = torch.from_numpy(scale_stamps(tuple(material.alerts[i] for i in rows), preprocess)[0])
-                with torch.autocast("cpu", torch.bfloat16):
-                    loss = tasks.loss(stamps, material.targets[rows], material.labels[rows])
+                loss = tasks.loss(stamps, material.targets[rows], material.labels[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -27,7 +27,7 @@ from tsc_core.training.batches import hide, in_order
 from tsc_core.training.calibration import fit_offsets, fit_temperature
 from tsc_core.training.frozen import CodedExamples
 from tsc_core.training.ship.material import Known, Material, views
-from tsc_core.training.ship.trees import grow, stand_beside, weights_of
+from tsc_core.training.ship.trees import grow, share_of_enough, stand_beside, weights_of
 from tsc_core.training.trainer import train
 
 REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
@@ -151,13 +151,15 @@ class Trainer:
 
     def _balanced(self, trained: Sequence[int]) -> list[int]:
         """Rows of all windows, real ones repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
-        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        groups: dict[tuple[str, bool], list[list[int]]] = defaultdict(list)
         for i in trained:
-            groups[self.known[i].label, self.known[i].is_real] += self.rows[i]
+            groups[self.known[i].label, self.known[i].is_real].append(self.rows[i])
         rows = []
-        for (label, real), group in groups.items():
-            others = len(groups.get((label, not real), ()))
-            rows += group * (max(1, round(REAL_WEIGHT * others / len(group))) if real and group else 1)
+        for (label, real), objects in groups.items():
+            group = [row for rows_of_one in objects for row in rows_of_one]
+            others = sum(map(len, groups.get((label, not real), ())))
+            wanted = REAL_WEIGHT * share_of_enough(len(objects)) * others
+            rows += group * (max(1, round(wanted / len(group))) if real and group else 1)
         return rows
 
 

@@ -16,16 +16,25 @@ LEAST_LEAF = 2  # windows in a leaf
 TRIED = 0.6  # share of the features tried at each node
 DRAWN = 0.9  # of as many windows as there are, each tree draws so many, with replacement and by weight
 REAL_WEIGHT = 7.0  # of all real objects of a class together, for 1 of the simulated ones
+ENOUGH = 15  # real objects of a class that have that weight; fewer have their share of it
 
 
 def weights_of(objects: np.ndarray, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Weights (N,) of windows: an object counts once, classes equally, real ones `REAL_WEIGHT` times simulated ones."""
     weights = 1.0 / np.bincount(objects)[objects]
     for label in np.unique(labels):
-        for origin, total in ((True, REAL_WEIGHT), (False, 1.0)):
-            group = (labels == label) & (real == origin)
+        chosen = labels == label
+        totals = {True: REAL_WEIGHT * share_of_enough(len(np.unique(objects[chosen & real]))), False: 1.0}
+        for origin, total in totals.items():
+            group = chosen & (real == origin)
             weights[group] *= total / max(weights[group].sum(), 1e-12)
+        weights[chosen] /= weights[chosen].sum()
     return weights * len(weights) / weights.sum()
+
+
+def share_of_enough(objects: int) -> float:
+    """What of their full weight so many real objects of a class have: one or two shall not speak for a class."""
+    return min(1.0, objects / ENOUGH)
 
 
 def grow(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, seed: int) -> dict[str, Tensor]:
