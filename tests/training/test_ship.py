@@ -24,7 +24,7 @@ from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
-from tsc_core.training.ship.drift import MAY_2020, by_period, period
+from tsc_core.training.ship.drift import MAY_2020, by_period, period, split
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
 from tsc_core.training.ship.members import Trainer, encode_all, train_bundle
@@ -131,10 +131,17 @@ def test_periods_are_told_apart_by_the_newest_detection(material):
     assert all(mjd >= MAY_2020 for mjd in late.values())
 
 
-def test_each_period_is_scored_by_members_that_saw_the_other_alone(made_bundle, material):
-    halves = replace(material, folds={k.sequence.oid: i % 2 for i, k in enumerate(material.real)})
-    halves_bundle = replace(made_bundle, folds=halves.folds)
-    found = by_period(halves_bundle, halves)
+def test_a_period_left_out_is_in_no_fold_and_tested_alone(material):
+    for left_out in (0, 1):
+        learnt, tested = split(material, left_out)
+        assert {period(known) for known in learnt.real} <= {1 - left_out}
+        assert {period(known) for known in tested.real} <= {left_out}
+        assert set(learnt.folds) == {known.sequence.oid for known in learnt.real}
+        assert len(learnt.real) + len(tested.real) == len(material.real)
+
+
+def test_objects_of_a_period_are_counted_once(made_bundle, material):
+    found = by_period(made_bundle, material)
     labelled = [k for k in material.real if k.label in TEMPORAL_CLASSES]
     assert 0 < sum(entry["objects"] for entry in found.values()) <= len(labelled)
 

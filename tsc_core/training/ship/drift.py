@@ -20,7 +20,7 @@ from tsc_core.inference.bulk import evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.memory import MemorySource
 from tsc_core.training.ship.cards import DRIFT, write_card
-from tsc_core.training.ship.material import Known, Material
+from tsc_core.training.ship.material import Known, Material, deal_folds
 from tsc_core.training.ship.members import encode_all, train_bundle
 
 MAY_2020 = 58970.0  # MJD of 2020-05-01
@@ -50,13 +50,26 @@ def _summary(rows: list, classes: tuple[str, ...]) -> dict:
 
 
 def across_time(bundle: Bundle, material: Material) -> dict[str, dict[str, dict]]:
-    """Both periods, by members trained on both (random folds) and by members trained on the other one alone."""
+    """Both periods, by members trained on both (random folds) and by bundles trained on the other period alone.
+
+    The scaling and the encoder, which know no class of a real object, are those of `bundle`.
+    """
     encoder = bundle.model.coder.encoder
     alerts = (alert for sequence in material.sequences for alert in sequence.alerts)
     codes = encode_all(alerts, encoder, bundle.config.preprocess)
-    periods = replace(material, folds={k.sequence.oid: period(k) for k in material.real})
-    apart = train_bundle(bundle.config, periods, bundle.preprocessor, encoder, codes, {})
-    return {"both periods": by_period(bundle, material), "the other period alone": by_period(apart, material)}
+    apart = {}
+    for left_out in range(len(WHEN)):
+        learnt, tested = split(material, left_out)
+        one = train_bundle(bundle.config, learnt, bundle.preprocessor, encoder, codes, {})
+        apart |= by_period(one, tested)
+    return {"both periods": by_period(bundle, material), "the other period alone": apart}
+
+
+def split(material: Material, left_out: int) -> tuple[Material, Material]:
+    """Without the real objects of a period, dealt into folds anew, and with these alone."""
+    learnt = tuple(known for known in material.real if period(known) != left_out)
+    tested = tuple(known for known in material.real if period(known) == left_out)
+    return replace(material, real=learnt, folds=deal_folds(learnt)), replace(material, real=tested, folds={})
 
 
 def main(argv: list[str] | None = None) -> int:
