@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import struct
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -133,31 +132,17 @@ def as_read(values: dict[str, object], schema: object) -> dict[str, object]:
     return fastavro.schemaless_reader(io.BytesIO(_written(schema, values)), schema)
 
 
-GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time
-
-
 def write_tar(path: str | Path, files: Iterable[tuple[str, bytes]], level: int = 1) -> int:
-    """Write named files as a tar.gz whose bytes depend on nothing but them; returns how many.
-
-    From the first gzip stream inside a file on, which is its cutouts, nothing is compressed a second time.
-    """
-    count, crc, size = 0, 0, 0
-    with Path(path).open("wb") as file:
-
-        def write(data: bytes, at: int, flush: int) -> None:
-            nonlocal crc, size
-            crc, size = zlib.crc32(data, crc), size + len(data)
-            packer = zlib.compressobj(at, zlib.DEFLATED, -zlib.MAX_WBITS)
-            file.write(packer.compress(data) + packer.flush(flush))
-
-        file.write(GZIP_HEAD)
+    """Write named files as a tar.gz whose bytes depend on nothing but them; returns how many."""
+    count = 0
+    with (
+        Path(path).open("wb") as file,
+        gzip.GzipFile("", "wb", level, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for name, data in files:
             info = tarfile.TarInfo(name)
             info.size = len(data)
-            plain = data.find(GZIP_HEAD[:3]) % (len(data) + 1)
-            write(info.tobuf(tarfile.USTAR_FORMAT) + data[:plain], level, zlib.Z_FULL_FLUSH)
-            write(data[plain:] + bytes(-len(data) % tarfile.BLOCKSIZE), 0, zlib.Z_FULL_FLUSH)
+            archive.addfile(info, io.BytesIO(data))
             count += 1
-        write(bytes(2 * tarfile.BLOCKSIZE), level, zlib.Z_FINISH)
-        file.write(struct.pack("<II", crc, size & 0xFFFFFFFF))
     return count
