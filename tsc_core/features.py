@@ -137,14 +137,15 @@ def _difference(first: str, second: str) -> Callable[[Alert], float]:
     return lambda alert: _known(alert, first) - _known(alert, second)
 
 
-# Where ZTF looks for a field's counterpart, arcsec (ZTF alert schema), by the field with its
-# distance. Some brokers fill in numbers for objects without one (120 and 300 arcsec): nobody measured them.
+# Where ZTF looks for a field's counterpart, arcsec (ZTF alert schema), by the field with its distance. Packets of one
+# night carry constants beyond (sgscore1 0.2, distpsnr1 120, neargaia 300) although other fields tell of a counterpart:
+# unknown, not absent.
 SEARCHED = {f"{name}{rank}": (f"distpsnr{rank}", 30.0) for name in ("sgscore", "distpsnr") for rank in (1, 2, 3)}
 SEARCHED["neargaia"] = ("neargaia", 90.0)
 
 
 def _measured(alert: Alert, name: str) -> float:
-    """The field, NaN where it tells of a counterpart farther away than ZTF looks for any."""
+    """The field, NaN where its counterpart lies farther away than ZTF looks for any."""
     if name in SEARCHED:
         distance, within = SEARCHED[name]
         if alert.value(distance) > within:

@@ -7,6 +7,7 @@ import pytest
 
 from tsc_core.data.simulate import calibrate, calibration, pixels
 from tsc_core.data.simulate.archive import write_archive
+from tsc_core.data.simulate.calibrate_tables import fit_tables
 from tsc_core.data.simulate.joint import Joint, fit_joint
 from tsc_core.data.simulate.population import Recipe, simulate_objects
 from tsc_core.data.simulate.render import correlated
@@ -129,6 +130,15 @@ def test_command_fits_an_archive(tmp_path, monkeypatch, capsys):
     given = {"fid": np.array([1.0, 2.0]), "limit": np.array([20.5, 20.3]), "seeing": np.array([2.2, 2.0])}
     drawn, _ = law.draw(given, np.random.default_rng(0))
     assert np.all((np.exp(drawn["sky"]) > 5) & (np.exp(drawn["sky"]) < 3000))
+
+
+def test_tables_of_fields_that_an_archive_lacks_borrow_the_others():
+    night = [packet.candidate for made in simulate_objects(60, 6, Recipe(detections=1)) for packet in made.packets]
+    sparse = [record for record in night if record["nmtchps"] < calibration.CROWDED]
+    tables = fit_tables(sparse)
+    assert tables["unknown_on_dense"]["quantiles"] == tables["unknown_on_sparse"]["quantiles"]
+    with pytest.raises(ValueError, match="no alert of 0 to fit the table rb to"):
+        fit_tables([])
 
 
 def test_command_names_what_it_lacks(tmp_path, capsys):

@@ -25,7 +25,14 @@ from tsc_core.data.simulate import (
     render,
     scene,
 )
-from tsc_core.data.simulate.archive import encode_object, label_row, made_sequence, packet_files, write_archive
+from tsc_core.data.simulate.archive import (
+    encode_object,
+    label_row,
+    made_sequence,
+    packet_fields,
+    packet_files,
+    write_archive,
+)
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
 from tsc_core.sources.packets import PacketSource, decode_packets
 from tsc_core.survey import CLASSES, MADE_OID
@@ -73,6 +80,13 @@ def test_archive_is_read_back(tmp_path, objects):
                 assert np.array_equal(one.stamps.science, two.stamps.science, equal_nan=True)
         assert read.limits == direct.limits
         assert read.flags == ()
+
+
+def test_packets_have_the_bytes_of_the_library(objects):
+    record = packet_fields(objects[0].oid, objects[0].packets[0])
+    ours, theirs = avro.encode_packet(record), io.BytesIO()
+    fastavro.writer(theirs, avro.SCHEMA, [record], codec="null", sync_marker=ours[-16:])
+    assert ours == theirs.getvalue()
 
 
 def test_schema_is_zipped_fits_in_avro(objects):

@@ -44,6 +44,12 @@ def test_a_walk_gives_what_scikit_learn_gives(present):
     assert forest.depth == max(tree.tree_.max_depth for tree in fitted.estimators_)
 
 
+def test_nothing_in_nothing_out():
+    forest = model("unified").forest
+    forest.plant(trees_for(forest))
+    assert forest(torch.zeros(0, forest.width)).shape == (0, forest.classes)
+
+
 @pytest.mark.parametrize("kind", ["stamp", "temporal", "metadata", "unified"])
 def test_trees_add_to_the_logits_of_a_network_that_weighs_the_rest(kind):
     network = model(kind, 1 if kind == "stamp" else 3)

@@ -46,4 +46,7 @@ def test_too_few_objects_of_a_class_say_nothing():
     labels = np.repeat([0, 1], 40)
     logits = 2.0 * np.eye(3)[labels] + rng.normal(0, 1, (80, 3))
     rare = (np.vstack([logits, 5.0 * np.eye(3)[[0, 1]]]), np.append(labels, [2, 2]))
-    np.testing.assert_allclose(fit_offsets([rare]), fit_offsets([(logits, labels)]))
+    offsets = fit_offsets([rare])
+    np.testing.assert_allclose(offsets, fit_offsets([(logits, labels)]))
+    assert offsets[2] == 0.0
+    assert offsets[:2].sum() == pytest.approx(0.0, abs=1e-3)  # the others are not lifted above it either

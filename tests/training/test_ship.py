@@ -24,7 +24,7 @@ from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
-from tsc_core.training.ship.drift import MAY_2020, by_period, period, split
+from tsc_core.training.ship.drift import MAY_2020, across_time, period, split
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
 from tsc_core.training.ship.members import Trainer, encode_all, train_bundle
@@ -134,16 +134,22 @@ def test_periods_are_told_apart_by_the_newest_detection(material):
 def test_a_period_left_out_is_in_no_fold_and_tested_alone(material):
     for left_out in (0, 1):
         learnt, tested = split(material, left_out)
-        assert {period(known) for known in learnt.real} <= {1 - left_out}
-        assert {period(known) for known in tested.real} <= {left_out}
+        assert {period(known) for known in learnt.real} == {1 - left_out}
+        assert {period(known) for known in tested.real} == {left_out}
         assert set(learnt.folds) == {known.sequence.oid for known in learnt.real}
         assert len(learnt.real) + len(tested.real) == len(material.real)
 
 
-def test_objects_of_a_period_are_counted_once(made_bundle, material):
-    found = by_period(made_bundle, material)
-    labelled = [k for k in material.real if k.label in TEMPORAL_CLASSES]
-    assert 0 < sum(entry["objects"] for entry in found.values()) <= len(labelled)
+def test_each_object_is_judged_once_with_and_without_its_period(made_bundle, material):
+    found = across_time(made_bundle, material)
+    assert found.keys() == {"both periods", "the other period alone"}
+    long_enough = [
+        k
+        for k in material.real
+        if k.origin == "real" and k.label in TEMPORAL_CLASSES and len(select_alerts(k.sequence, "last").used) >= 2
+    ]
+    for periods in found.values():
+        assert sum(entry["objects"] for entry in periods.values()) == len(long_enough)
 
 
 def test_inputs_taken_away_on_real_objects(made_bundle, material):

@@ -104,8 +104,9 @@ class Forest(nn.Module):
             beyond = values.index_select(0, row + column) > self.threshold.index_select(0, here)
             here = self.links.index_select(0, torch.add(here, beyond, alpha=len(self.columns)))
         votes = self.votes.index_select(0, -1 - self.second.index_select(0, here))
-        votes = votes.view(self.groups, -1, count, self.classes).float().mean(1) / 255  # (G, N, K)
-        added = self.share * (votes + FLOOR).log().reshape(self.groups, *inputs.shape[:-1], -1)
+        votes = votes.view(self.groups, len(self.roots) // self.groups, count, self.classes)
+        votes = votes.float().mean(1) / 255  # (G, N, K)
+        added = self.share * (votes + FLOOR).log().reshape(self.groups, *inputs.shape[:-1], self.classes)
         return added if self.groups > 1 else added[0]
 
     def plant(self, state: Mapping[str, Tensor]) -> None:
@@ -121,7 +122,7 @@ class Forest(nn.Module):
             raise ValueError(f"trees: {fault}")
         for name in STATE:
             setattr(self, name, state[name].clone())
-        leaf, place = self.second < 0, torch.arange(len(self.second), dtype=torch.int32)
+        leaf, place = self.second < 0, torch.arange(len(self.second), dtype=torch.int32, device=self.second.device)
         second = torch.where(leaf, place, self.second)
         self.links = torch.cat((torch.where(leaf, place, place + 1), second))
         self.columns = self.feature.int()
@@ -134,7 +135,7 @@ class Forest(nn.Module):
         if wrong := [name for name in STATE if state[name].dtype != getattr(self, name).dtype]:
             return f"{', '.join(wrong)} of another kind of number"
         roots, feature, threshold, second, votes = (state[name] for name in STATE)
-        nodes, place = len(second), torch.arange(len(second))
+        nodes, place = len(second), torch.arange(len(second), device=second.device)
         if {roots.ndim, feature.ndim, threshold.ndim, second.ndim} != {1} or votes.shape[1:] != (self.classes,):
             return f"need lists of nodes, and votes for {self.classes} classes"
         if not len(feature) == len(threshold) == nodes or not torch.isfinite(threshold).all():

@@ -54,11 +54,12 @@ def fit_offsets(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray |
     width = max(logits.shape[1] for logits, _ in groups)
     weighted, known = [], np.zeros(width, dtype=bool)
     for logits, labels in groups:
-        counts = np.bincount(labels, minlength=width)
-        known |= counts >= LEAST
-        kept = counts[labels] >= LEAST
-        weights = 1 / (counts[labels[kept]] * max(1, np.count_nonzero(counts >= LEAST)))
-        weighted.append((logits[kept], labels[kept], weights))
+        counts = np.bincount(labels, minlength=logits.shape[1])
+        enough = counts >= LEAST
+        known[: len(enough)] |= enough
+        kept = enough[labels]
+        weights = 1 / (counts[labels[kept]] * max(1, np.count_nonzero(enough)))
+        weighted.append((np.where(enough, logits, -np.inf)[kept], labels[kept], weights))
 
     def loss(offsets: np.ndarray) -> float:
         total = RIDGE * np.square(offsets).sum()

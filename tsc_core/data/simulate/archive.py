@@ -100,9 +100,10 @@ def encode_object(made: MadeObject, level: int = 1) -> Encoded:
 
 
 def write_archive(path: str | Path, objects: Iterable[MadeObject | Encoded], level: int = 1) -> int:
-    """Write objects as packets in a tar.gz (compressed at `level`), labels beside it; returns how many objects.
+    """Write objects as packets in a tar.gz, labels beside it; returns how many objects.
 
-    The same objects give the same bytes.
+    The tar is compressed at `level`, cutouts in it at 4 at most; items that are `Encoded` stay as they are. The same
+    objects give the same bytes.
     """
     path = Path(path)
     rows: list[dict[str, str]] = []

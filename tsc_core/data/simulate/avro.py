@@ -99,7 +99,7 @@ def deterministic_gzip(data: bytes, level: int) -> bytes:
 
     Level 1 looks for runs of one byte alone: noise repeats nothing else, and looking for it takes most of the time.
     """
-    if level > 1:
+    if level != 1:
         return gzip.compress(data, level, mtime=0)
     packer = zlib.compressobj(level, zlib.DEFLATED, 31, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     return packer.compress(data) + packer.flush()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tsc_core.alerts import Alert
+from tsc_core.alerts import CHANNELS, Alert
 from tsc_core.data.labels import LabelError, read_labels
 from tsc_core.data.simulate.calibrate_tables import fit_tables
 from tsc_core.data.simulate.calibration import PATH, using
@@ -35,7 +35,6 @@ BALANCING_STEPS = 12
 USED = ("width", "ratio", "below")  # of the pixels' numbers
 TIE_ERROR, APART_ERROR = 0.03, 0.035  # of a correlation between pixels of one stamp, and of the difference of two
 LEAST_KEPT = 0.2  # share of a variance that is real at least
-IMAGES = ("science", "template", "difference")
 FLOOR = (2.28, 2.36)  # pixel: where SExtractor takes the least width it allows
 
 
@@ -99,7 +98,7 @@ def _texture(pixel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     They enter as differences, since a mixture of Gaussians would not hold two numbers so close together.
     """
     ties = {}
-    for image in IMAGES:
+    for image in CHANNELS:
         across, down, two = (pixel[f"{image}_tie_{name}"] for name in ("x", "y", "two"))
         ties[f"{image}_tie_x"] = _without(across, TIE_ERROR)
         ties[f"{image}_lean"] = _without(down - across, APART_ERROR)
@@ -146,7 +145,7 @@ def _measurement(
 
 def seen_numbers(alerts: Sequence[Alert], pixel: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """`pixels.centre_numbers` of alerts with whole stamps, given their calm numbers."""
-    boxes = {name: np.stack([central(_clean(alert.stamps.channel(name))) for alert in alerts]) for name in IMAGES}
+    boxes = {name: np.stack([central(_clean(alert.stamps.channel(name))) for alert in alerts]) for name in CHANNELS}
     above = {name: boxes[name] - pixel[f"{name}_level"][:, None, None] for name in ("science", "template")}
     return centre_numbers(boxes["difference"], above["science"], above["template"], pixel["difference_noise"])
 
@@ -232,7 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(alerts) < FEWEST_ALERTS:
         print(f"calibrate: {len(alerts)} objects with stamps found, {FEWEST_ALERTS} needed", file=sys.stderr)
         return 1
-    fitted = fit(alerts)
+    try:
+        fitted = fit(alerts)
+    except ValueError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 1
     with using(fitted | {"own": {}}):
         made = _made(alerts, labels)
     text = json.dumps(adapted(fitted, made), separators=(",", ":"), allow_nan=False)

@@ -26,6 +26,7 @@ class Wanted:
     condition: Callable[[Row], float]
     edges: tuple[float, ...]
     only: Callable[[Row], bool] = lambda row: True
+    else_only: Callable[[Row], bool] | None = None  # where no alert counts by `only`
 
 
 def _scorr(row: Row) -> float:
@@ -41,9 +42,16 @@ def _unknown(row: Row) -> float:
     return float(row["score"] == 0.5)
 
 
-def _score(name: str, only: Callable[[Row], bool]) -> dict[str, Wanted]:
-    """PS1's star score where it is not the 0.5 of "unknown", by magnitude."""
-    return {f"sgscore_{name}": Wanted(lambda n: n["score"], lambda n: n["mag"], MAG_EDGES, only)}
+def _score(beside: bool, crowded: bool) -> Wanted:
+    """PS1's star score where it is not the 0.5 of "unknown", by magnitude; of fields of any kind where none is."""
+
+    def anywhere(n: Row) -> bool:
+        return n["mag"] > 0 and n["score"] != 0.5 and n["beside"] == beside
+
+    def there(n: Row) -> bool:
+        return anywhere(n) and (n["crowd"] >= CROWDED) == crowded
+
+    return Wanted(lambda n: n["score"], lambda n: n["mag"], MAG_EDGES, there, anywhere)
 
 
 WANTED: dict[str, Wanted] = {
@@ -58,6 +66,7 @@ WANTED: dict[str, Wanted] = {
             lambda r: r["srmag1"],
             MAG_EDGES,
             lambda r, low=low, high=high: _on(r) and low <= r["nmtchps"] < high,
+            _on,
         )
         for place, low, high in (("sparse", 0, CROWDED), ("crowded", CROWDED, DENSE), ("dense", DENSE, np.inf))
     },
@@ -70,15 +79,9 @@ NEIGHBOURS: dict[str, Wanted] = {
         lambda n: n["score"], lambda n: n["crowd"], CROWD_EDGES, lambda n: n["mag"] < 0 and n["score"] != 0.5
     ),
     **{
-        name: wanted
+        f"sgscore_{where}_{how}": _score(beside, crowded)
         for beside, where in ((True, "beside"), (False, "alone"))
         for crowded, how in ((True, "crowded"), (False, "sparse"))
-        for name, wanted in _score(
-            f"{where}_{how}",
-            lambda n, beside=beside, crowded=crowded: (
-                n["mag"] > 0 and n["score"] != 0.5 and n["beside"] == beside and (n["crowd"] >= CROWDED) == crowded
-            ),
-        ).items()
     },
 }
 
@@ -100,10 +103,21 @@ def _neighbours(rows: Sequence[Row]) -> list[Row]:
 
 
 def fit_tables(rows: Sequence[Row]) -> dict[str, object]:
-    """Every table of `WANTED` and `NEIGHBOURS` from the candidate records of real alerts."""
+    """Every table of `WANTED` and `NEIGHBOURS` from the candidate records of real alerts.
+
+    Raises
+    ------
+    ValueError
+        Where no alert says anything of a table.
+    """
     tables, near = {}, _neighbours(rows)
     for name, wanted in {**WANTED, **NEIGHBOURS}.items():
-        kept = [row for row in (near if name in NEIGHBOURS else rows) if wanted.only(row)]
+        among = near if name in NEIGHBOURS else rows
+        kept = [row for row in among if wanted.only(row)]
+        if not kept and wanted.else_only is not None:
+            kept = [row for row in among if wanted.else_only(row)]
+        if not kept:
+            raise ValueError(f"no alert of {len(rows)} to fit the table {name} to")
         value = np.array([wanted.value(row) for row in kept], dtype=float)
         bins = np.searchsorted(wanted.edges, [wanted.condition(row) for row in kept])
         tables[name] = {"edges": list(wanted.edges), "quantiles": _quantiles(value, bins, len(wanted.edges) + 1)}

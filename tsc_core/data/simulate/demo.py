@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tsc_core.data.simulate.population import MadeObject, MadePacket, make_object
+from tsc_core.data.simulate.population import MadeObject, MadePacket, make_object, one_thread
 from tsc_core.survey import MIN_GAP_HOURS
 
 STEP = 0.125  # DN: pixels are rounded to this, a fraction of the noise, so that the archive stays small
@@ -68,7 +68,8 @@ def _demo_object(oid: str, case: Case, seed: int, number: int) -> MadeObject:
     """Draw until the object has as many detections as the case asks for."""
     for attempt in range(2000):
         rng = np.random.default_rng([seed, number, attempt])
-        made = make_object(oid, case.label, rng, case.detections, case.fresh, case.subclass)
+        with one_thread():
+            made = make_object(oid, case.label, rng, case.detections, case.fresh, case.subclass)
         if len(made.packets) == case.detections and (case.damage != "pair" or _has_pair(made)):
             packets = tuple(_rounded(packet) for packet in made.packets)
             return replace(made, packets=DAMAGE[case.damage](packets))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from tsc_core.alerts import CHANNELS
 from tsc_core.data.simulate.artefacts import Fault
 from tsc_core.data.simulate.cadence import GAIN, SATURATION, Visits, stated_seeing
 from tsc_core.data.simulate.calibration import joint
@@ -34,7 +35,6 @@ STREAK = {"science": -0.3, "template": 0.2}  # log of the streak's strength, wit
 MATCHED = 0.5  # share of the reference's noise that matching it to the seeing leaves
 NEARBY = 29.7  # pixels: within 30 arcsec PS1 counts sources
 TIES = (-0.16, 0.55)  # between neighbouring pixels' noise: the range of detectors and resampling
-IMAGES = ("science", "template", "difference")
 QUIET = 0.45  # share of the pixels that count as without a source
 SPECKLE = 0.125  # residuals of bright stars, in units of their light spread over `SPECKLE_REACH`
 SPECKLE_REACH, SPECKLE_CORE = 9, 0.65
@@ -175,7 +175,7 @@ def _centred(cutouts: Cutouts) -> Cutouts:
     step = np.clip(np.rint(found), -SPARE, SPARE).astype(int)
     size = cutouts.difference.shape[-1] - 2 * SPARE
     cut = [(at, slice(y, y + size), slice(x, x + size)) for at, (x, y) in enumerate((SPARE + step).tolist())]
-    images = (np.stack([getattr(cutouts, n)[c] for c in cut]) for n in ("science", "template", "difference"))
+    images = (np.stack([getattr(cutouts, n)[c] for c in cut]) for n in CHANNELS)
     return Cutouts(*images, cutouts.offset - step, cutouts.noise, FITTED * (found - cutouts.offset), cutouts.psf)
 
 
@@ -327,9 +327,9 @@ def _texture(scene: Scene, rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
     drawn, _ = joint("texture").draw(given, rng)
     drawn |= {name: np.exp(drawn[name]) for name in ("science_noise", "template_noise", "difference_noise")}
-    drawn |= {f"{image}_tie_y": drawn[f"{image}_tie_x"] + drawn[f"{image}_lean"] for image in IMAGES}
-    drawn |= {f"{image}_tie_two": drawn[f"{image}_two"] for image in IMAGES}
-    drawn["template_tie_two"] = drawn["template_tie_two"] + drawn["template_tie_x"]
+    drawn |= {f"{image}_tie_y": drawn[f"{image}_tie_x"] + drawn[f"{image}_lean"] for image in CHANNELS}
+    drawn |= {f"{image}_tie_two": drawn[f"{image}_two"] for image in CHANNELS}
+    drawn["template_tie_two"] = drawn["template_tie_two"] + drawn["template_tie_x"]  # as `calibrate` stores it
     drawn["difference_noise"] = drawn["difference_noise"] * drawn["science_noise"]
     first = [int(np.argmax(visits.fid == band)) for band in visits.fid]
     scale = 10 ** (0.4 * (visits.zeropoint - visits.zeropoint[first]))

@@ -107,6 +107,8 @@ class Joint:
         Quantiles of the conditions over all groups at `LEVELS`.
     drawn : ndarray (G, T, L)
         Quantiles of the targets in each group.
+    stack : Stack
+        The mixture's components.
     """
 
     conditions: tuple[str, ...]
@@ -114,7 +116,6 @@ class Joint:
     groups: tuple[str, ...]
     known: np.ndarray
     drawn: np.ndarray
-    components: tuple[Component, ...]
     stack: Stack
 
     @classmethod
@@ -127,7 +128,7 @@ class Joint:
         )
         known, drawn = np.array(stored["known"]), np.array(stored["drawn"])
         names = conditions, tuple(stored["targets"]), tuple(stored["groups"])
-        return cls(*names, known, drawn, components, Stack.of(components))
+        return cls(*names, known, drawn, Stack.of(components))
 
     def draw(
         self, given: Mapping[str, np.ndarray], rng: np.random.Generator, own: Mapping[str, np.ndarray] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -129,8 +130,13 @@ def _for_one(recipe: Recipe, number: int) -> Recipe:
 
 
 def _make_and(then: Callable[[MadeObject], T], seed: int, number: int, recipe: Recipe) -> T:
-    with _libraries().limit(limits=1):  # sums in another order, by as many threads as there are cores, differ in bits
+    with one_thread():
         return then(make_numbered(seed, number, recipe))
+
+
+def one_thread() -> AbstractContextManager:
+    """Libraries on one thread: sums in another order, by as many threads as there are cores, differ in bits."""
+    return _libraries().limit(limits=1)
 
 
 @cache

@@ -81,7 +81,7 @@ def _trees(bundle: Bundle) -> str:
 
 
 def _drift(found: Mapping[str, Mapping[str, dict]]) -> list[str]:
-    """Real objects before and after May 2020, scored by members that saw both periods and by ones that did not."""
+    """Real objects before and after May 2020, each by one member that saw both or only the other."""
     rows = ["| packets | trained on | objects | balanced accuracy [95 %] | recall (objects) |", "|---|---|---|---|---|"]
     for name, periods in found.items():
         for when, entry in periods.items():

@@ -61,7 +61,8 @@ def across_time(bundle: Bundle, material: Material) -> dict[str, dict[str, dict]
     for left_out in range(len(WHEN)):
         learnt, tested = split(material, left_out)
         one = train_bundle(bundle.config, learnt, bundle.preprocessor, encoder, codes, {})
-        apart |= by_period(one, tested)
+        judges = deal_folds(tested.real, len(one.members))  # one member judges an object, as where both are known
+        apart |= by_period(replace(one, folds=judges), tested)
     return {"both periods": by_period(bundle, material), "the other period alone": apart}
 
 

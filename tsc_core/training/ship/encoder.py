@@ -81,7 +81,7 @@ class _Tasks(nn.Module):
 
     def loss(self, stamps: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the classes that are given plus the mean squared error of the numbers that are."""
-        codes = self.encoder(stamps).float()
+        codes = self.encoder(stamps)
         known = torch.isfinite(targets)
         error = (self.read_numbers(codes)[known] - targets[known]).square().mean()
         if not (labels >= 0).any():

@@ -30,7 +30,7 @@ from tsc_core.training.ship.material import Known, Material, views
 from tsc_core.training.ship.trees import grow, share_of_enough, stand_beside, weights_of
 from tsc_core.training.trainer import train
 
-REAL_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
+WINDOW_WEIGHT = 3  # how often windows of real objects are met for one of a simulated object of their class
 JITTERED = 1  # jittered codes kept of each stamp
 ENCODE_AT_ONCE = 64
 Codes = dict[str, Tensor]
@@ -150,7 +150,7 @@ class Trainer:
         return [i for i, chosen in enumerate(learns) if chosen]
 
     def _balanced(self, trained: Sequence[int]) -> list[int]:
-        """Rows of all windows, real ones repeated until they outweigh the simulated of their class (`REAL_WEIGHT`)."""
+        """Rows of all windows, real ones repeated towards `WINDOW_WEIGHT` times the simulated of their class."""
         groups: dict[tuple[str, bool], list[list[int]]] = defaultdict(list)
         for i in trained:
             groups[self.known[i].label, self.known[i].is_real].append(self.rows[i])
@@ -158,7 +158,7 @@ class Trainer:
         for (label, real), objects in groups.items():
             group = [row for rows_of_one in objects for row in rows_of_one]
             others = sum(map(len, groups.get((label, not real), ())))
-            wanted = REAL_WEIGHT * share_of_enough(len(objects)) * others
+            wanted = WINDOW_WEIGHT * share_of_enough(len(objects)) * others
             rows += group * (max(1, round(wanted / len(group))) if real and group else 1)
         return rows
 
