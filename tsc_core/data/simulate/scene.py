@@ -65,9 +65,9 @@ def draw_field(ra: float, dec: float, rng: np.random.Generator, density: float =
     """Field stars and faint galaxies around a position; PS1 lists `density` stars per square arcmin, 0: as modelled."""
     area = (2 * HALF * ZTF.pixel_arcsec / 60.0) ** 2  # arcmin squared
     density = density * rng.lognormal(0.0, 0.1) if density else star_density(ra, dec) * rng.lognormal(0.0, 0.35)
-    crowded = min(1.0, density / 60.0)
+    crowded = min(1.0, density / CROWD_DOUBLES[1])
     slope, counted = 0.19 + 0.075 * crowded, COUNTED + (CROWDED_COUNTED - COUNTED) * crowded
-    single = 1.0 - CROWD_DOUBLES[0] * min(1.0, density / CROWD_DOUBLES[1])
+    single = 1.0 - CROWD_DOUBLES[0] * crowded
     stars = rng.poisson(area * density * single * 10 ** (slope * (DEEPEST - counted)))
     galaxies = rng.poisson(area * GALAXIES * 10 ** (0.36 * (DEEPEST - 22.0)) * rng.lognormal(0.0, 0.25))
     dust = reddening(ra, dec)

@@ -20,14 +20,14 @@ TRIED = (
     "on simulated objects, and blind to AllWISE), and classes guessed for the real objects without one (level beside "
     "the networks). For the networks: changes of brightness within a band, a falling learning rate, three seeds for "
     "each fold, and the mean of the per-n and the unified bundle.",
-    "Trees alone, without a network, are 0.005 to 0.01 better here and up to 0.03 worse on simulated objects; the "
-    "share and the weight of real objects were chosen between the two.",
+    "Trees alone, without a network, were a little better here and worse on simulated objects; the share and the "
+    "weight of real objects were chosen between the two.",
 )
 SEEN = (
     "These choices were made on the same cross-validation, as were those of features and sizes: no object was trained "
     "on that it is measured on, but expect somewhat less on other objects. Three quarters of the real packets before "
     "May 2020, a time with one labelled AGN, have no `drb`: where it is hidden from half of what trees learn from, "
-    "they lose 0.02 at n = 1, so that some of the accuracy may be knowledge of the survey's age."
+    "they lost some accuracy for one alert while developing, so that part of it may be knowledge of the survey's age."
 )
 
 
