@@ -15,6 +15,7 @@ from tsc_core.evaluation.figures import CELL, confusion_chart, difference_chart,
 from tsc_core.evaluation.metrics import (
     accuracy,
     balanced_accuracy,
+    balanced_interval,
     bootstrap,
     expected_calibration_error,
     recalls,
@@ -94,7 +95,7 @@ def scores_of(result: Result) -> list[tuple[str, str]]:
     rows = [
         ("objects", f"{counts.sum():.0f}"),
         ("accuracy", shares(accuracy(counts), *wilson(hits, int(counts.sum())))),
-        ("balanced accuracy", shares(balanced_accuracy(counts), *result.balanced_interval())),
+        ("balanced accuracy", shares(balanced_accuracy(counts), *balanced_interval(counts))),
     ]
     for i, (name, recall) in enumerate(zip(result.classes, recalls(counts).tolist(), strict=True)):
         rows.append((f"recall {name}", shares(recall, *wilson(int(counts[i, i]), int(counts[i].sum())))))

@@ -115,6 +115,27 @@ def test_bootstrap_interval_is_that_of_theory():
     assert (low, high) == pytest.approx((share - half, share + half), abs=0.012)
 
 
+def test_the_interval_of_balanced_accuracy_is_that_of_theory_and_holds_the_truth():
+    alone = np.array([[40, 10], [0, 0]])
+    assert metrics.balanced_interval(alone) == pytest.approx(metrics.wilson(40, 50))
+    many = np.array([[1600, 400], [100, 900]])
+    half = 1.96 * math.sqrt(0.8 * 0.2 / 2000 + 0.9 * 0.1 / 1000) / 2
+    assert metrics.balanced_interval(many) == pytest.approx((0.85 - half, 0.85 + half), abs=1e-3)
+    rng, recalls, sizes = np.random.default_rng(5), np.array([0.7, 0.9, 0.95, 0.98]), np.array([1, 11, 100, 80])
+    held = 0
+    for found in rng.binomial(sizes, recalls, (1000, 4)):
+        low, high = metrics.balanced_interval(np.diag(found) + np.roll(np.diag(sizes - found), 1, axis=1))
+        held += low <= recalls.mean() <= high
+    assert 0.92 < held / 1000 < 0.99
+
+
+def test_one_object_of_a_class_leaves_its_share_open():
+    low, high = metrics.balanced_interval(np.array([[0, 1], [0, 100]]))
+    assert low == pytest.approx(0.5, abs=0.02)
+    assert high > 0.5 + 0.35
+    assert all(map(math.isnan, metrics.balanced_interval(np.zeros((2, 2), int))))
+
+
 def test_precision_at_other_rates():
     counts = np.array([[90, 10], [10, 90]])
     np.testing.assert_allclose(metrics.precision_at(counts, np.array([0.5, 0.5])), [0.9, 0.9])

@@ -50,6 +50,22 @@ def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, flo
     return float(interval.low), float(interval.high)
 
 
+def balanced_interval(counts: np.ndarray) -> tuple[float, float]:
+    """Interval of `balanced_accuracy`, from the Wilson interval of each class's recall; NaN without objects.
+
+    The squared distances of the limits from the recalls add up, as for any sum of independent proportions (Zou &
+    Donner 2008, Statistics in Medicine 27, 1693). Objects drawn again and again would let a class with one object,
+    or with no mistake, look certain.
+    """
+    found, value = recalls(counts), balanced_accuracy(counts)
+    known = np.flatnonzero(np.isfinite(found))
+    if not len(known):
+        return float("nan"), float("nan")
+    limits = np.array([wilson(counts[k, k], counts[k].sum()) for k in known])
+    below, above = np.sqrt(np.square(limits - found[known, None]).sum(0)) / len(known)
+    return value - float(below), value + float(above)
+
+
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
     """Mean gap between confidence and accuracy over equal-width bins of the top probability, weighted by count."""
     if len(labels) == 0:
@@ -127,20 +143,10 @@ def precision_at(counts: np.ndarray, rates: np.ndarray) -> np.ndarray:
     return np.divide(right, called, out=np.full(right.shape, np.nan), where=called > 0)
 
 
-def redrawn(counts: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
-    """Confusion matrices (draws, K, K) of as many objects, drawn with replacement within each true class.
-
-    The bootstrap of `bootstrap` for what depends on the matrix alone.
-    """
-    rng, rows = np.random.default_rng(seed), np.asarray(counts).round().astype(int)
-    shares = np.divide(rows, rows.sum(1, keepdims=True), out=np.eye(len(rows)), where=rows.sum(1, keepdims=True) > 0)
-    return np.stack([rng.multinomial(n, share, draws) for n, share in zip(rows.sum(1), shares, strict=True)], axis=1)
-
-
 def plausible(counts: np.ndarray, draws: int = 1000, seed: int = 0) -> np.ndarray:
     """Row shares (draws, K, K) that are compatible with a confusion matrix: Dirichlet, one object a row as prior.
 
-    Unlike in `redrawn`, what was never seen is not taken for impossible, which matters to rare classes.
+    What was never seen is not taken for impossible, which matters to rare classes.
     """
     rng = np.random.default_rng(seed)
     return np.stack([rng.dirichlet(row + 1 / len(counts), draws) for row in np.asarray(counts, dtype=float)], axis=1)
@@ -183,7 +189,7 @@ def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
         "accuracy": _plain(accuracy(counts)),
         "accuracy_interval": [hit_low, hit_high],
         "balanced_accuracy": _plain(balanced_accuracy(counts)),
-        "balanced_accuracy_interval": interval(lambda y, p: balanced_accuracy(confusion(y, p))),
+        "balanced_accuracy_interval": [_plain(x) for x in balanced_interval(counts)],
         "ece": _plain(expected_calibration_error(labels, probabilities)),
         "ece_interval": interval(expected_calibration_error),
         "brier": _plain(brier(labels, probabilities)),

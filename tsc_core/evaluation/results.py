@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsc_core.evaluation.metrics import balanced_accuracy, percentiles, plausible, precision_at, redrawn, reliability
+from tsc_core.evaluation.metrics import percentiles, plausible, precision_at, reliability
 from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
 from tsc_core.survey import CLASSES, NATURAL_COUNTS, TEMPORAL_CLASSES
 
@@ -142,11 +142,6 @@ class Result:
             if known
             if rates[name]
         }
-
-    def balanced_interval(self) -> tuple[float, float]:
-        """95 % interval of the balanced accuracy, objects redrawn within each class."""
-        low, high = percentiles(np.array([balanced_accuracy(counts) for counts in redrawn(self.counts)]))
-        return float(low), float(high)
 
     def only(self, oids: Collection[str]) -> Result:
         """The same for some of its objects; itself where its objects were not kept."""
