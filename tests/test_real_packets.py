@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from tests.made_objects import preprocessor
+from tsc_core.bundle import load_bundle, shipped
 from tsc_core.cli import main
 from tsc_core.features import DYNAMIC, FEATURES, STATIC, read
+from tsc_core.inference.bulk import evaluate
+from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts, window_of
 from tsc_core.preprocessing.quality import stamp_fault
 from tsc_core.sources.packets import PacketSource
@@ -155,6 +158,21 @@ def test_classify_real_objects_of_every_class(random_bundles, real_archive, labe
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["stamp", "unified"])
+def test_a_shipped_bundle_answers_as_in_the_table_that_its_card_counts(source, name):
+    folder = shipped()[name]
+    with (folder / "objects.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["set"].startswith("Real")][::9]
+    kept = {(int(row["n"]), row["oid"]): row for row in rows}
+    bundle = load_bundle(folder)
+    found = evaluate(Predictor([bundle]), source, {row["oid"]: row["label"] for row in rows}, "last")
+    answers = {(n, oid): row for n, objects in found.rows.items() for oid, _, row in objects}
+    assert kept.keys() <= answers.keys()
+    for (n, oid), row in kept.items():
+        expected = [float(row[name]) for name in found.classes[n]]
+        np.testing.assert_allclose(answers[n, oid], expected, atol=2e-3, err_msg=f"{oid} at n = {n}")
+
+
 def test_looking_objects_up_costs_little_more_than_decompressing(real_archive):
     def decompress():
         with gzip.open(real_archive) as file:

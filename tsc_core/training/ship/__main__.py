@@ -16,7 +16,7 @@ from tsc_core.models.encoder import Encoder
 from tsc_core.preprocessing import Preprocessor, select_alerts
 from tsc_core.sources.demo import demo_source
 from tsc_core.sources.memory import MemorySource
-from tsc_core.training.ship.cards import Sets, measure, write_card, write_metrics
+from tsc_core.training.ship.cards import DRIFT, Sets, measure, write_card, write_metrics
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import BOGUS_BELOW, FOLDS, Material, deal_folds, real, simulated
 from tsc_core.training.ship.members import Codes, encode_all, train_bundle
@@ -29,7 +29,7 @@ LIMITS = (
     "Most real objects have one packet; earlier detections enter without stamps.",
     "Real objects have no AllWISE match here, so accuracy with AllWISE is known on simulated objects only.",
     "No bogus labels exist among the real packets: drb < 0.1 stands for bogus.",
-    "Trained without one period of the survey, the stamp bundle loses accuracy on it (see Across time in its card).",
+    "How the stamp bundle does on a period of the survey that it was not trained on is in its card (Across time).",
     "TDEs and anything else outside the classes are forced into them.",
 )
 TAKEN_OVER = "The encoder was taken over from bundles trained before (`--encoders`), on simulated stamps of that time."
@@ -183,6 +183,7 @@ def ship(
     folder = save_bundle(bundle, args.out / config.name)
     keep_limits(folder, bundle)
     reports = write_metrics(folder, measure(bundle, sets))
+    (folder / DRIFT).unlink(missing_ok=True)  # that of the bundle before
     write_card(folder, bundle, reports)
 
 

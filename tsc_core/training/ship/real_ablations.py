@@ -137,9 +137,9 @@ def run(material: Material, checkpoints: Path, out: Path, deals: int) -> dict:
             rows.append(_row(label, variant, values, reference, [cell["key"] for cell, _ in done]))
             cells += [cell for cell, _ in done]
             objects += [{"row": label, **row} for row in done[0][1]]
-            _write(out, rows, cells, objects)
+            _write(out, rows, cells, objects, material)
             print(f"{label}: {np.mean(values):.1f}", file=sys.stderr, flush=True)
-    return _write(out, rows, cells, objects)
+    return _write(out, rows, cells, objects, material)
 
 
 def _row(label: str, variant: Variant, values: list[float], reference: list[float], keys: list[str]) -> dict:
@@ -159,7 +159,7 @@ def _row(label: str, variant: Variant, values: list[float], reference: list[floa
     }
 
 
-def _write(out: Path, rows: list[dict], cells: list[dict], objects: list[dict]) -> dict:
+def _write(out: Path, rows: list[dict], cells: list[dict], objects: list[dict], material: Material) -> dict:
     report = {
         "name": "real_ablations",
         "title": TITLE,
@@ -167,7 +167,7 @@ def _write(out: Path, rows: list[dict], cells: list[dict], objects: list[dict]) 
         "frozen_encoder": True,
         "origin": "real",
         "dataset": {"name": "real labelled objects", "objects": max(cell["test"]["objects"] for cell in cells)},
-        "split": {"window": "last", "folds": FOLDS},
+        "split": {"window": "last", "folds": FOLDS, "simulated_objects": len(material.simulated)},
         "rows": rows,
         "cells": cells,
         "failed": {},

@@ -15,7 +15,7 @@ DEEPEST = 12  # nodes from a root to its leaves: every one is a step of each wal
 LEAST_LEAF = 2  # windows in a leaf
 TRIED = 0.6  # share of the features tried at each node
 DRAWN = 0.9  # of as many windows as there are, each tree draws so many, with replacement and by weight
-REAL_WEIGHT = 7.0  # of all real objects of a class together, for 1 of the simulated ones
+REAL_WEIGHT = 5.0  # of all real objects of a class together, for 1 of the simulated ones
 ENOUGH = 15  # real objects of a class that have that weight; fewer have their share of it
 
 
