@@ -11,12 +11,13 @@ import torch
 
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle, save_bundle, shipped
 from tsc_core.config import RunConfig, load
+from tsc_core.evaluation.results import DRIFT
 from tsc_core.inference.fast import limits_of, write_limits
 from tsc_core.models.encoder import Encoder
 from tsc_core.preprocessing import Preprocessor, select_alerts
 from tsc_core.sources.demo import demo_source
 from tsc_core.sources.memory import MemorySource
-from tsc_core.training.ship.cards import DRIFT, Sets, measure, write_card, write_metrics
+from tsc_core.training.ship.cards import Sets, measure, write_card, write_metrics
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import BOGUS_BELOW, FOLDS, Material, deal_folds, real, simulated
 from tsc_core.training.ship.members import Codes, encode_all, train_bundle

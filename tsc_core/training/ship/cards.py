@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tsc_core.bundle import Bundle
+from tsc_core.evaluation.results import DRIFT
 from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
 from tsc_core.survey import CLASSES
 from tsc_core.training.ship.aims import across_time, against_aims
 
-DRIFT = "drift.json"
 ACROSS = (
     "Each object is judged by one member that did not see it; scaling and encoder, which know no class, are from both "
     'periods. "As few of both" learnt from as many real objects of each class as the other period has, drawn from '

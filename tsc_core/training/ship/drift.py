@@ -18,12 +18,13 @@ import numpy as np
 
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle
 from tsc_core.evaluation.metrics import summarise
+from tsc_core.evaluation.results import DRIFT
 from tsc_core.features import galactic
 from tsc_core.inference.bulk import evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES
-from tsc_core.training.ship.cards import DRIFT, write_card
+from tsc_core.training.ship.cards import write_card
 from tsc_core.training.ship.material import Known, Material, deal_folds
 from tsc_core.training.ship.members import encode_all, train_bundle
 
