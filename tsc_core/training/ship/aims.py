@@ -70,11 +70,19 @@ def across_time(found: Mapping[str, Mapping]) -> list[str]:
         lines.append(
             f"- {when[0].upper()}{when[1:]}: {value:.3f} from both periods, {less:.3f} from the other alone, "
             f"{max(value - less, 0.0):.3f} lost (aim: at most {LOST}); as few of both {min(few):.3f} to {max(few):.3f}."
+            f" {_most_lost(both[when]['recall'], alone[when]['recall'])}"
         )
     (low, high), (other_low, other_high) = (entry["balanced_accuracy_interval"] for entry in both.values())
     least = min(v["n"] for entry in both.values() for v in entry["recall"].values() if v["n"])
     overlap = "overlap" if low <= other_high and other_low <= high else "do not overlap"
     return [*lines, f"- Intervals of the two periods {overlap}; the rarest class has {least} in one of them."]
+
+
+def _most_lost(before: Mapping[str, Mapping], after: Mapping[str, Mapping]) -> str:
+    """The recall that falls most: one object of a rare class can hide it in the balanced accuracy."""
+    falls = {name: v["value"] - after[name]["value"] for name, v in before.items() if v["n"]}
+    name = max(falls, key=falls.get)
+    return f"The recall that falls most: {name}, {before[name]['value']:.2f} to {after[name]['value']:.2f}."
 
 
 def _coverage(report: Mapping) -> list[str]:
