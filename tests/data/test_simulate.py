@@ -22,8 +22,10 @@ from tsc_core.data.simulate import (
     lightcurves,
     masks,
     measure,
+    origins,
     render,
     scene,
+    sky,
 )
 from tsc_core.data.simulate.archive import (
     encode_object,
@@ -34,6 +36,7 @@ from tsc_core.data.simulate.archive import (
     write_archive,
 )
 from tsc_core.data.simulate.population import Recipe, make_object, simulate_objects
+from tsc_core.features import galactic
 from tsc_core.sources.packets import PacketSource, decode_packets
 from tsc_core.survey import CLASSES, MADE_OID
 
@@ -295,6 +298,18 @@ def test_light_curves_keep_their_analytic_form():
     assert (dips[0], dips[1000]) == (pytest.approx(0.6), pytest.approx(0.3))
     shape = lightcurves.Explosion(18.0, 15.0, 0.08, 30.0, 0.02)
     assert lightcurves.explosion(np.array([-1.0, 15.0]), shape).tolist() == [lightcurves.FAINT, pytest.approx(18.0)]
+
+
+@pytest.mark.parametrize(
+    ("subclass", "low", "high"),
+    [("RR Lyrae", 0.3, 0.6), ("eclipsing binary", 0.15, 0.45), ("CV", 0.15, 0.45), ("Cepheid", 0.0, 0.2)],
+)
+def test_old_stars_are_far_from_the_plane_too(subclass, low, high):
+    rng = np.random.default_rng(0)
+    found = [origins.draw_origin("VS", rng, subclass) for _ in range(300)]
+    far = np.mean([abs(galactic(origin.ra, origin.dec)[1]) > 30.0 for origin in found])
+    assert low < far < high
+    assert all(origin.subclass == subclass and origin.dec > sky.SOUTH_LIMIT for origin in found)
 
 
 def test_random_walk_has_its_variance_and_memory():

@@ -18,8 +18,10 @@ from tsc_core.config import (
     TrainConfig,
     load,
 )
+from tsc_core.inference.doubt import abstention
 from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
+from tsc_core.sources.demo import ARCHIVE, demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
@@ -43,6 +45,7 @@ from tsc_core.training.ship.material import Known, Material, as_history, deal_fo
 from tsc_core.training.ship.members import Trainer, encode_all, train_bundle
 from tsc_core.training.ship.readme import BEGIN, END, filled, results
 from tsc_core.training.ship.real_ablations import run_variant, variants
+from tsc_core.training.ship.strangers import STRANGERS, TDE, answers, strangers, strangers_section, write_strangers
 
 ENCODER = EncoderConfig(rotations=1, jitter_turns=0.05, padding=0, kernel=3, width=4, codes=8)
 PREPROCESS = PreprocessConfig(crop=15, dynamic=("magpsf", "isdiffpos"), static=("sgscore1", "abs_gal_lat"))
@@ -306,6 +309,41 @@ def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path)
     assert table in filled(f"a\n{BEGIN}\nold\n{END}\nb", table)
     with pytest.raises(ValueError, match="marks"):
         filled("no marks", table)
+
+
+def test_strangers_are_the_tdes_of_an_archive_and_the_bogus_stand_ins(material, tmp_path):
+    labels = tmp_path / "labels.csv"
+    oids = demo_source().oids()
+    labels.write_text(f"oid,label\n{oids[0]},TDE\n{oids[1]},SN\nZTF18aaaaaaa,TDE\n")
+    stand_in = replace(material.real[0], origin="real, drb < 0.1")
+    found = strangers(ARCHIVE, labels, (stand_in, *material.real, *material.simulated))
+    assert [(k.sequence.oid, k.origin) for k in found] == [
+        (oids[0], TDE),
+        (stand_in.sequence.oid, "real, drb < 0.1"),
+    ]
+
+
+def test_what_is_said_of_strangers_is_counted_by_kind_and_n(made_bundle, material, tmp_path):
+    long_enough = [k for k in material.real if len(select_alerts(k.sequence, "last").used) >= 2]
+    strange = [replace(k, origin=TDE, label=TDE) for k in long_enough[:3]]
+    strange += [replace(k, origin="real, drb < 0.1", label="bogus") for k in long_enough[3:]]
+    found = answers(made_bundle, strange)
+    assert {kind: set(lengths) for kind, lengths in found.items()} == {TDE: {"2"}, "real, drb < 0.1": {"2"}}
+    for kind, count in ((TDE, 3), ("real, drb < 0.1", len(long_enough) - 3)):
+        row = found[kind]["2"]
+        assert row["objects"] == sum(row["said"].values()) == row["decided"]["n"] == count
+    by_hand = Predictor([made_bundle]).predict(strange[0].sequence, "last").steps[-1]
+    alone = answers(replace(made_bundle, folds={}), strange[:1])[TDE]["2"]
+    assert alone["said"][max(by_hand.probabilities, key=by_hand.probabilities.get)] == 1
+    assert alone["decided"]["value"] == float(abstention(by_hand) is None)
+    write_strangers(tmp_path, made_bundle, strange)
+    write_card(tmp_path, made_bundle, {})
+    assert f"| TDE | 2 | 3 | {', '.join(f'{k} {v}' for k, v in found[TDE]['2']['said'].items() if v)} |" in (
+        tmp_path / "card.md"
+    ).read_text(encoding="utf-8")
+    write_strangers(tmp_path, made_bundle, ())
+    assert not (tmp_path / STRANGERS).exists()
+    assert strangers_section(tmp_path) == []
 
 
 def test_recipes_of_the_shipped_bundles_are_valid_and_share_two_encoders():

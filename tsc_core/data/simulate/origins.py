@@ -191,7 +191,9 @@ def _eclipsing(rng: np.random.Generator) -> Origin:
     def shape(mjd: np.ndarray, fid: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return lc.eclipses(mjd, period, phase, depths, width)
 
-    return _variable("eclipsing binary", "disc", rng.triangular(11.9, 15.5, 19.6), rng.normal(0.8, 0.35), shape, rng)
+    return _variable(
+        "eclipsing binary", "old disc", rng.triangular(11.9, 15.5, 19.6), rng.normal(0.8, 0.35), shape, rng
+    )
 
 
 def _cepheid(rng: np.random.Generator) -> Origin:
@@ -221,7 +223,7 @@ def _cataclysmic(rng: np.random.Generator) -> Origin:
         flicker = 0.2 * generator.standard_normal(len(mjd))
         return lc.outbursts(mjd, every, height, length, generator) + flicker
 
-    return _variable("CV", "disc", rng.triangular(17.0, 20.0, 22.5), rng.normal(0.2, 0.2), shape, rng, excess=0.4)
+    return _variable("CV", "old disc", rng.triangular(17.0, 20.0, 22.5), rng.normal(0.2, 0.2), shape, rng, excess=0.4)
 
 
 def _young(rng: np.random.Generator) -> Origin:
@@ -263,7 +265,7 @@ ARTEFACT_SHARES = {
 
 
 def _bogus(rng: np.random.Generator, artefact: str) -> Origin:
-    ra, dec = random_position(rng, "halo" if rng.uniform() < 0.6 else "any")
+    ra, dec = random_position(rng, "stars" if rng.uniform() < 0.6 else "any")
     return Origin("bogus", artefact, ra, dec, _constant(lc.FAINT, 0.0), False, artefact=artefact)
 
 

@@ -55,13 +55,16 @@ def random_position(rng: np.random.Generator, kind: str) -> tuple[float, float]:
     Parameters
     ----------
     rng : Generator
-    kind : {"extragalactic", "disc", "halo", "ecliptic", "any"}
-        Which population: away from the plane, in it, the old stars, near the ecliptic, or uniform.
+    kind : {"extragalactic", "disc", "old disc", "halo", "stars", "ecliptic", "any"}
+        Which population: away from the plane, the thin disc, the nearby or old stars of the disc, the old stars around
+        it, where stars of any kind are, near the ecliptic, or uniform.
     """
     weights = {
         "extragalactic": lambda ra, dec: float(abs(galactic(ra, dec)[1]) > 8.0) * math.exp(-0.8 * reddening(ra, dec)),
         "disc": lambda ra, dec: min(1.0, star_density(ra, dec) / 100.0),
-        "halo": lambda ra, dec: min(1.0, star_density(ra, dec) / 25.0),
+        "old disc": lambda ra, dec: 0.15 + 0.85 * math.exp(-abs(galactic(ra, dec)[1]) / 12.0),
+        "halo": lambda ra, dec: 0.45 + 0.55 * math.exp(-abs(galactic(ra, dec)[1]) / 12.0),
+        "stars": lambda ra, dec: min(1.0, star_density(ra, dec) / 25.0),
         "ecliptic": lambda ra, dec: math.exp(-0.5 * (ecliptic(ra, dec)[1] / 9.0) ** 2),
         "any": lambda ra, dec: 1.0,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,8 +20,9 @@ from tsc_core.sources.demo import demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.training.ship.cards import Sets, measure, write_card, write_metrics
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
-from tsc_core.training.ship.material import BOGUS_BELOW, FOLDS, Material, deal_folds, real, simulated
+from tsc_core.training.ship.material import BOGUS_BELOW, FOLDS, Known, Material, deal_folds, real, simulated
 from tsc_core.training.ship.members import Codes, encode_all, train_bundle
+from tsc_core.training.ship.strangers import strangers, write_strangers
 
 CONFIGS = CHECKPOINTS.parent / "configs" / "ship"
 TRAIN_SEED, TEST_SEED = 11, 12  # simulated objects of two seeds share nothing
@@ -116,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     material = gather(args)
     _say(f"{len(material.simulated)} simulated, {len(material.real)} real objects", started)
     sets = test_sets(args, material)
+    outside = strangers(args.real, args.labels, material.real) if args.real else ()
     encoders: dict[tuple, tuple[Encoder, Codes]] = {}
     for path in sorted(CONFIGS.glob("*.toml")):
         config = load(path)
@@ -124,7 +127,9 @@ def main(argv: list[str] | None = None) -> int:
         key = (config.preprocess.channels, config.preprocess.crop, config.model.encoder)
         if config.model.images and key not in encoders:
             encoders[key] = train_encoder(config, material, args, started)
-        ship(config, material, *encoders.get(key, (None, {})), sets, args)
+        folder, bundle = ship(config, material, *encoders.get(key, (None, {})), args)
+        (folder / DRIFT).unlink(missing_ok=True)  # that of the bundle before
+        evaluate_bundle(folder, bundle, sets, outside)
         _say(f"{config.name} done", started)
     return 0
 
@@ -133,11 +138,11 @@ def evaluate_again(args: argparse.Namespace, started: float) -> int:
     """Measure the bundles of a folder and write their metrics and cards."""
     known = real(args.real, args.labels)[0] if args.real else ()
     sets = test_sets(args, Material((), known, (), deal_folds(known)))
+    outside = strangers(args.real, args.labels, known) if args.real else ()
     for name, folder in shipped(args.out).items():
         if not args.only or name in args.only:
             bundle = load_bundle(folder)
-            keep_limits(folder, bundle)
-            write_card(folder, bundle, write_metrics(folder, measure(bundle, sets)))
+            evaluate_bundle(folder, bundle, sets, outside)
             _say(f"{name} measured", started)
     return 0
 
@@ -173,19 +178,21 @@ def ship(
     material: Material,
     encoder: Encoder | None,
     codes: Codes,
-    sets: Sets,
     args: argparse.Namespace,
-) -> None:
-    """One bundle with its metrics and card."""
+) -> tuple[Path, Bundle]:
+    """Train one bundle and save it."""
     summary = "Classifier of one alert." if config.model.kind == "stamp" else "Classifier of a sequence of alerts."
     trained_on = [*describe(material), *([TAKEN_OVER] if args.encoders else [])]
     card = {"summary": summary, "trained_on": trained_on, "limits": list(LIMITS), "licence": LICENCE}
     bundle = train_bundle(config, material, fit_preprocessor(config, material), encoder, codes, card)
-    folder = save_bundle(bundle, args.out / config.name)
+    return save_bundle(bundle, args.out / config.name), bundle
+
+
+def evaluate_bundle(folder: Path, bundle: Bundle, sets: Sets, outside: Sequence[Known]) -> None:
+    """Limits of the fast path, metrics, answers to objects `outside` its classes, and the card."""
     keep_limits(folder, bundle)
-    reports = write_metrics(folder, measure(bundle, sets))
-    (folder / DRIFT).unlink(missing_ok=True)  # that of the bundle before
-    write_card(folder, bundle, reports)
+    write_strangers(folder, bundle, outside)
+    write_card(folder, bundle, write_metrics(folder, measure(bundle, sets)))
 
 
 def keep_limits(folder: Path, bundle: Bundle) -> None:

@@ -14,6 +14,7 @@ from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
 from tsc_core.survey import CLASSES
 from tsc_core.training.ship.aims import across_time, against_aims
+from tsc_core.training.ship.strangers import strangers_section
 
 ACROSS = (
     "Each object is judged by one member that did not see it; scaling and encoder, which know no class, are from both "
@@ -71,6 +72,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
     ]
     for title, report in reports.items():
         parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), *against_aims(report), ""]
+    parts += strangers_section(folder)
     if (folder / DRIFT).exists():
         parts += ["### Across time", "", *_drift(json.loads((folder / DRIFT).read_text(encoding="utf-8"))), ""]
     parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
