@@ -97,7 +97,7 @@ class Bundle:
         if self._trees is None:
             return torch.stack([member(batch) for member in self.members])
         alone = torch.stack([member.network(batch) for member in self.members])
-        return alone + self._trees(self._trees.newest(batch))
+        return self.model.coloured(alone + self._trees(self._trees.newest(batch)), batch.allwise)
 
     @cached_property
     def _trees(self) -> Forest | None:

@@ -142,6 +142,9 @@ class ModelConfig:
     trees_share : float
         Weight of the logits of decision trees over the metadata beside the network's (`tsc_core.models.forest`);
         0: no trees. Bundles that ship have them, the paper's networks do not.
+    colours_apart : bool
+        AllWISE colours are no input of network and trees: what they say is joined to their answer
+        (`tsc_core.models.colours`). So it is in bundles that ship, not in the paper's networks.
     """
 
     kind: ModelKind = "temporal"
@@ -153,6 +156,7 @@ class ModelConfig:
     dropout: float = 0.5
     hidden: int = 64
     trees_share: float = 0.0
+    colours_apart: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
 
@@ -168,11 +172,19 @@ class ModelConfig:
             not unknown and len(set(self.classes)) == len(self.classes) >= 2,
             f"model.classes {self.classes}: of {CLASSES}",
         )
+        apart = self.colours_apart
+        _need(not apart or self.allwise, "model.colours_apart: AllWISE colours are off")
+        _need(not apart or set(TEMPORAL_CLASSES) <= set(self.classes), f"model.colours_apart: needs {TEMPORAL_CLASSES}")
         windowed = self.kind in ("temporal", "metadata") and self.recurrent.kind in ("conv1d", "tdnn")
         _need(
             not windowed or self.recurrent.kernel <= self.n,
             f"recurrent.kernel is {self.recurrent.kernel}: the model has only n = {self.n} detections",
         )
+
+    @property
+    def colours_enter(self) -> bool:
+        """Whether AllWISE colours are an input of network and trees."""
+        return self.allwise and not self.colours_apart
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,9 @@ def material() -> Material:
 def config(kind: str, n: int) -> RunConfig:
     classes = CLASSES if kind != "temporal" else TEMPORAL_CLASSES
     layer = RecurrentConfig("gru", units=8)
-    model = ModelConfig(kind, n, classes, hidden=8, trees_share=0.5, encoder=ENCODER, recurrent=layer)
+    model = ModelConfig(
+        kind, n, classes, hidden=8, trees_share=0.5, colours_apart=True, encoder=ENCODER, recurrent=layer
+    )
     training = TrainConfig(iterations=4, extension=0, extension_after=4, evaluate_every=4, batch_size=8)
     return RunConfig(f"{kind}_{n}", model, PREPROCESS, training)
 

@@ -58,8 +58,8 @@ class Forest(nn.Module):
         self.single = model.kind == "stamp"
         self.changing = [] if self.single else [i for i, name in enumerate(preprocess.dynamic) if name in CHANGING]
         dynamics = len(preprocess.dynamic) + (not self.single)  # a single alert has no time since the previous one
-        self.allwise = model.allwise
-        once = len(preprocess.static) + (len(COLOURS) + 1 if model.allwise else 0)
+        self.allwise = model.colours_enter
+        once = len(preprocess.static) + (len(COLOURS) + 1 if self.allwise else 0)
         self.width = dynamics + 2 * len(self.changing) + once
         self.classes, self.share, self.groups = len(model.classes), model.trees_share, 1
         kinds = (torch.int32, torch.uint8, torch.float32, torch.int32, torch.uint8)

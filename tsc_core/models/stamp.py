@@ -9,6 +9,7 @@ from torch.nn import functional
 from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
 from tsc_core.features import COLOURS
+from tsc_core.models.colours import ColourEvidence
 from tsc_core.models.encoder import AlertCoder, NoCoder
 from tsc_core.models.forest import Forest
 
@@ -68,8 +69,8 @@ class ObjectFeatures(nn.Module):
         super().__init__()
         statics = len(preprocess.static) if model.metadata else 0
         self.norm = FeatureNorm(statics) if statics else None
-        self.allwise = model.allwise
-        self.width = statics + (len(COLOURS) + 1 if model.allwise else 0)
+        self.allwise = model.colours_enter
+        self.width = statics + (len(COLOURS) + 1 if self.allwise else 0)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, `width`), possibly of width 0."""
@@ -78,8 +79,8 @@ class ObjectFeatures(nn.Module):
         return torch.cat(parts, dim=1) if parts else batch.static.new_zeros(len(batch), 0)
 
 
-class StampClassifier(nn.Module):
-    """One alert to class logits: code, dynamic and static metadata, head (paper, Sec. 3).
+class Classifier(nn.Module):
+    """What all classifiers share: a coder, and what is said beside the network by trees and by AllWISE colours.
 
     Parameters
     ----------
@@ -90,11 +91,9 @@ class StampClassifier(nn.Module):
     def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
         super().__init__()
         self.coder = build_coder(model, preprocess)
-        dynamics = len(preprocess.dynamic) if model.metadata else 0
-        self.norm = FeatureNorm(dynamics) if dynamics else None
         self.object_features = ObjectFeatures(model, preprocess)
-        self.head = build_head(self.coder.width + dynamics + self.object_features.width, model)
         self.forest = Forest(model, preprocess) if model.trees_share else None
+        self.colours = ColourEvidence(model) if model.colours_apart else None
 
     def encode(self, stamps: Tensor) -> Tensor:
         """Codes (N, E) of stamps (N, C, H, W)."""
@@ -105,18 +104,44 @@ class StampClassifier(nn.Module):
         return self.coder(batch)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, K) of a batch of single alerts: the network's, and the trees' where there are some.
+        """Logits (B, K) after each object's last detection: of the network, the trees and the colours."""
+        logits = self.network(batch)
+        if self.forest:
+            logits = logits + self.forest(self.forest.newest(batch))
+        return self.coloured(logits, batch.allwise)
+
+    def network(self, batch: Batch) -> Tensor:
+        """Logits (B, K) of the network alone."""
+        raise NotImplementedError
+
+    def coloured(self, logits: Tensor, allwise: Tensor) -> Tensor:
+        """Logits (..., K) with what the colours `allwise` (..., 4) say where they stand apart."""
+        return self.colours(logits, allwise) if self.colours else logits
+
+
+class StampClassifier(Classifier):
+    """One alert to class logits: code, dynamic and static metadata, head (paper, Sec. 3).
+
+    Parameters
+    ----------
+    model : ModelConfig
+    preprocess : PreprocessConfig
+    """
+
+    def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
+        super().__init__(model, preprocess)
+        dynamics = len(preprocess.dynamic) if model.metadata else 0
+        self.norm = FeatureNorm(dynamics) if dynamics else None
+        self.head = build_head(self.coder.width + dynamics + self.object_features.width, model)
+
+    def network(self, batch: Batch) -> Tensor:
+        """Logits (B, K) of a batch of single alerts, without trees and colours.
 
         Raises
         ------
         ValueError
             Where the batch has more than one detection for an object.
         """
-        logits = self.network(batch)
-        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
-
-    def network(self, batch: Batch) -> Tensor:
-        """Logits (B, K) without trees; raises as `forward` does."""
         if batch.present.shape[1] != 1:
             raise ValueError(f"a stamp model takes 1 detection, the batch has {batch.present.shape[1]}")
         parts = [self.code_batch(batch)[:, 0]]

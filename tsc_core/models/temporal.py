@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
-from tsc_core.models.forest import Forest
 from tsc_core.models.recurrent import build_recurrent, last_present
-from tsc_core.models.stamp import FeatureNorm, ObjectFeatures, build_coder, build_head
+from tsc_core.models.stamp import Classifier, FeatureNorm, build_head
 
 
-class TemporalClassifier(nn.Module):
+class TemporalClassifier(Classifier):
     """n detections to class logits: codes and dynamic metadata, recurrent layer, static metadata, head.
 
     Step input: code, dynamic metadata (batch-normalised), time difference. Head input: the state after the last
@@ -27,22 +26,11 @@ class TemporalClassifier(nn.Module):
     """
 
     def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
-        super().__init__()
-        self.coder = build_coder(model, preprocess)
+        super().__init__(model, preprocess)
         dynamics = len(preprocess.dynamic) if model.metadata else 0
         self.norm = FeatureNorm(dynamics) if dynamics else None
         self.recurrent = build_recurrent(self.coder.width + dynamics + 1, model.recurrent)
-        self.object_features = ObjectFeatures(model, preprocess)
         self.head = build_head(self.recurrent.width + self.object_features.width, model)
-        self.forest = Forest(model, preprocess) if model.trees_share else None
-
-    def encode(self, stamps: Tensor) -> Tensor:
-        """Codes (N, E) of stamps (N, C, H, W)."""
-        return self.coder.encode(stamps)
-
-    def code_batch(self, batch: Batch) -> Tensor:
-        """Codes (B, A, E) of a batch."""
-        return self.coder(batch)
 
     def steps(self, batch: Batch) -> Tensor:
         """What the recurrent layer reads for each detection, (B, A, F)."""
@@ -56,15 +44,12 @@ class TemporalClassifier(nn.Module):
         states = self.recurrent(self.steps(batch))  # (B, A, W)
         once = self.object_features(batch)[:, None].expand(-1, states.shape[1], -1)
         logits = self.head(torch.cat((states, once), dim=-1))
-        return logits + self.forest(self.forest.inputs(batch)) if self.forest else logits
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, K) after each object's last detection: the network's, and the trees' where there are some."""
-        logits = self.network(batch)
-        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
+        if self.forest:
+            logits = logits + self.forest(self.forest.inputs(batch))
+        return self.coloured(logits, batch.allwise[:, None])
 
     def network(self, batch: Batch) -> Tensor:
-        """Logits (B, K) without trees."""
+        """Logits (B, K) without trees and colours."""
         state = last_present(self.recurrent(self.steps(batch)), batch.present)  # (B, W)
         return self.head(torch.cat((state, self.object_features(batch)), dim=-1))
 

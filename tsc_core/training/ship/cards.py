@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tsc_core.bundle import Bundle
 from tsc_core.evaluation.results import DRIFT
+from tsc_core.features import COLOURS
 from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
-from tsc_core.survey import CLASSES
+from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship.aims import across_time, against_aims
 from tsc_core.training.ship.strangers import strangers_section
 
@@ -60,6 +61,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
         f"static features, {'with' if model.allwise else 'without'} AllWISE colours; scaling `"
         f"{bundle.config.preprocess.metadata_scaling}`.",
         f"- Decision trees over the metadata beside each network: {_trees(bundle)}.",
+        *_colours(bundle),
         "- Temperatures: "
         + (", ".join(f"{t:.2f} (n = {n})" for n, t in sorted(bundle.temperatures.items())) or "none"),
         "",
@@ -85,6 +87,16 @@ def _trees(bundle: Bundle) -> str:
         return "none"
     count = sum(len(member.forest.roots) for member in bundle.members)
     return f"{count} in all, their logits weighing {bundle.config.model.trees_share:g} of 1"
+
+
+def _colours(bundle: Bundle) -> list[str]:
+    if bundle.model.colours is None:
+        return []
+    used = [name for name, known in zip(COLOURS, (bundle.model.colours.spread > 0).all(0), strict=True) if known]
+    return [
+        f"- AllWISE colours ({', '.join(used) or 'none known'}) are no input of network and trees: they move "
+        f"probability between {', '.join(TEMPORAL_CLASSES)} by the likelihood of the colours of simulated objects."
+    ]
 
 
 def _drift(found: Mapping[str, Mapping]) -> list[str]:

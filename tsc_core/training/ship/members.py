@@ -26,6 +26,7 @@ from tsc_core.preprocessing.transform import scale_stamps
 from tsc_core.training.batches import hide, in_order
 from tsc_core.training.calibration import fit_offsets, fit_temperature
 from tsc_core.training.frozen import CodedExamples
+from tsc_core.training.ship.colours import learn_colours
 from tsc_core.training.ship.material import Known, Material, views
 from tsc_core.training.ship.trees import grow, share_of_enough, stand_beside, weights_of
 from tsc_core.training.trainer import train
@@ -122,6 +123,9 @@ class Trainer:
             network = train(config, training, validation, Path(folder), network, progress=False).network
         if network.forest:
             stand_beside(network, self.trees(network.forest, unseen, seed))
+        if network.colours:
+            made = [rows[0] for known, rows in zip(self.known, self.rows, strict=True) if rows and not known.is_real]
+            learn_colours(network.colours, self.tensors["allwise"][made], self.tensors["labels"][made])
         return network
 
     def trees(self, forest: Forest, unseen: Collection[str], seed: int) -> dict[str, Tensor]:
