@@ -312,6 +312,20 @@ def test_old_stars_are_far_from_the_plane_too(subclass, low, high):
     assert all(origin.subclass == subclass and origin.dec > sky.SOUTH_LIMIT for origin in found)
 
 
+def test_allwise_colours_scatter_about_those_of_the_kind_and_end_at_its_depth():
+    rng = np.random.default_rng(0)
+    found = [origins.draw_origin("AGN", rng, "QSO").wise for _ in range(400)]
+    mags = np.array([mags for mags in found if mags])
+    assert 300 < len(mags) < 400
+    colour = mags[:, 0] - mags[:, 1]
+    (mean, scatter), *_ = origins.QSO_COLOURS
+    assert np.nanmean(colour) == pytest.approx(mean, abs=0.06)
+    assert scatter < np.nanstd(colour) < 1.5 * scatter
+    assert np.isfinite(mags[:, 0]).all()
+    assert np.isnan(mags).mean(0)[3] > np.isnan(mags).mean(0)[1]
+    assert np.nanmax(mags[:, 3]) < 11.0
+
+
 def test_random_walk_has_its_variance_and_memory():
     rng = np.random.default_rng(0)
     walks = np.array([lightcurves.random_walk(np.array([0.0, 50.0, 5000.0]), 50.0, 0.3, rng) for _ in range(4000)])

@@ -17,6 +17,15 @@ from tsc_core.data.simulate.render import Galaxy
 from tsc_core.data.simulate.sky import random_position
 
 Light = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+Colours = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+# mean and scatter of W1-W2, W2-W3, W3-W4 (Vega mag); of stars without an excess, and what an excess adds
+QSO_COLOURS: Colours = ((1.1, 0.2), (2.9, 0.4), (2.6, 0.4))
+SEYFERT_COLOURS: Colours = ((0.7, 0.3), (2.7, 0.5), (2.5, 0.4))
+BLAZAR_COLOURS: Colours = ((0.9, 0.2), (2.5, 0.4), (2.2, 0.4))
+HOST_COLOURS: Colours = ((0.2, 0.15), (2.6, 1.0), (2.2, 0.5))  # from ellipticals to spirals
+STAR_COLOURS: Colours = ((0.02, 0.06), (0.1, 0.25), (0.2, 0.3))
+EXCESS = (0.25, 0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,14 +64,16 @@ class Origin:
     density: float = 0.0
 
 
-def _wise(w1: float, w12: float, w23: float, w34: float, rng: np.random.Generator) -> tuple[float, ...] | None:
-    """AllWISE magnitudes for given colours, with its depth: bands fainter than the survey are NaN."""
-    spread = rng.normal(0.0, (0.03, 0.05, 0.25, 0.3))
-    mags = np.array([w1, w1 - w12, w1 - w12 - w23, w1 - w12 - w23 - w34]) + spread
-    limits = np.array([17.4, 16.6, 12.4, 9.0]) + rng.normal(0.0, 0.3, 4)
-    if mags[0] > limits[0]:
-        return None
-    return tuple(float(m) if m < limit else math.nan for m, limit in zip(mags, limits, strict=True))
+def _wise(w1: float, colours: Colours, rng: np.random.Generator) -> tuple[float, ...] | None:
+    """AllWISE magnitudes for colours, with its noise and depth: bands fainter than the survey are NaN."""
+    deviates, limits = rng.standard_normal(4), np.array([17.4, 16.6, 12.4, 9.0]) + rng.normal(0.0, 0.3, 4)
+    means, scatter = np.array(colours).T
+    expected = w1 - np.concatenate(([0.0], np.cumsum(means)))
+    seen = expected < limits
+    noise = 0.03 + 0.17 * 10 ** (0.4 * np.minimum(expected - limits, 0.0))  # five sigma at the limit
+    steps = means + np.sqrt(scatter**2 + noise[:-1] ** 2 + noise[1:] ** 2) * deviates[1:]
+    mags = w1 + noise[0] * deviates[0] - np.concatenate(([0.0], np.cumsum(steps)))
+    return tuple(np.where(seen, mags, math.nan).tolist()) if seen[0] else None
 
 
 def _galaxy(r: float, colour: float, rng: np.random.Generator, x: float = 0.0, y: float = 0.0) -> Galaxy:
@@ -87,7 +98,7 @@ def _agn_light(g: float, colour: float, sigma: float, tau: float) -> Light:
 def _qso(rng: np.random.Generator) -> Origin:
     g, colour = float(rng.triangular(16.8, 20.4, 21.3)), float(rng.normal(0.25, 0.15))
     light = _agn_light(g, colour, rng.lognormal(math.log(0.27), 0.35), rng.lognormal(math.log(300.0), 0.6))
-    wise = _wise(g - colour - rng.normal(3.6, 0.5), 1.1, 2.9, 2.6, rng)
+    wise = _wise(g - colour - rng.normal(3.6, 0.5), QSO_COLOURS, rng)
     host = _galaxy(g + 1.5, 0.7, rng) if rng.uniform() < 0.2 else None
     return Origin("AGN", "QSO", *random_position(rng, "extragalactic"), light, True, host, wise)
 
@@ -96,7 +107,7 @@ def _seyfert(rng: np.random.Generator) -> Origin:
     r = float(rng.triangular(15.5, 18.6, 20.0))
     g = r + float(rng.normal(0.9, 0.5))
     light = _agn_light(g, 0.35, rng.lognormal(math.log(0.25), 0.35), rng.lognormal(math.log(200.0), 0.6))
-    wise = _wise(r - rng.normal(3.3, 0.5), 0.7, 2.7, 2.5, rng)
+    wise = _wise(r - rng.normal(3.3, 0.5), SEYFERT_COLOURS, rng)
     return Origin("AGN", "Seyfert", *random_position(rng, "extragalactic"), light, True, _galaxy(r, 0.75, rng), wise)
 
 
@@ -104,7 +115,7 @@ def _blazar(rng: np.random.Generator) -> Origin:
     g, colour = float(rng.triangular(15.5, 18.0, 19.8)), float(rng.normal(0.5, 0.12))
     light = _agn_light(g, colour, rng.lognormal(math.log(0.45), 0.3), rng.lognormal(math.log(60.0), 0.6))
     host = _galaxy(g + 0.5, 0.9, rng) if rng.uniform() < 0.25 else None
-    wise = _wise(g - colour - rng.normal(3.6, 0.5), 0.95, 2.5, 2.2, rng)
+    wise = _wise(g - colour - rng.normal(3.6, 0.5), BLAZAR_COLOURS, rng)
     return Origin("AGN", "blazar", *random_position(rng, "extragalactic"), light, True, host, wise)
 
 
@@ -143,7 +154,7 @@ def _supernova(subclass: str, rng: np.random.Generator) -> Origin:
 
     absolute = float(np.clip(rng.normal(-18.7, 1.7), -23.0, -13.0)) + (2.5 if subclass == "SLSN" else 0.0)
     host = _host(absolute + _distance_modulus(redshift), rng)
-    wise = _wise(host.mags[2] - rng.normal(2.6, 0.5), 0.2, 2.4, 2.2, rng) if math.hypot(host.x, host.y) < 2.0 else None
+    wise = _wise(host.mags[2] - rng.normal(2.6, 0.5), HOST_COLOURS, rng) if math.hypot(host.x, host.y) < 2.0 else None
     return Origin("SN", subclass, *random_position(rng, "extragalactic"), light, False, host, wise)
 
 
@@ -159,7 +170,8 @@ def _host(r: float, rng: np.random.Generator) -> Galaxy:
 
 
 def _star_wise(r: float, colour: float, excess: float, rng: np.random.Generator) -> tuple[float, ...] | None:
-    return _wise(r - 1.0 - 1.5 * colour - excess, 0.02 + 0.25 * excess, 0.1 + 0.5 * excess, 0.2 + 0.5 * excess, rng)
+    colours = tuple((mean + by * excess, width) for (mean, width), by in zip(STAR_COLOURS, EXCESS, strict=True))
+    return _wise(r - 1.0 - 1.5 * colour - excess, colours, rng)
 
 
 def _variable(
