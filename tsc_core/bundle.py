@@ -24,11 +24,13 @@ from torch import Tensor, nn
 from tsc_core.alerts import Batch
 from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
 from tsc_core.models import build_model
+from tsc_core.models.colours import ColourEvidence
 from tsc_core.models.forest import Forest
 from tsc_core.preprocessing import Preprocessor
 from tsc_core.survey import TEMPORAL_CLASSES
 
 FORMAT = 1
+COLOURED = "colours."  # where a bundle keeps the colours that stand apart
 ENCODER = "coder.encoder."  # where a model keeps what turns stamps into codes
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
@@ -59,6 +61,8 @@ class Bundle:
         What is kept of held-out objects after n detections (`tsc_core.inference.doubt.Doubt` as JSON values).
     card : dict
         Training data and provenance, plain JSON values.
+    colours : ColourEvidence or None
+        What AllWISE colours say, where they are no input of the members (`model.colours_apart`).
     """
 
     name: str
@@ -69,6 +73,7 @@ class Bundle:
     folds: Mapping[str, int] = field(default_factory=dict)
     card: dict = field(default_factory=dict)
     doubt: Mapping[int, Mapping] = field(default_factory=dict)
+    colours: ColourEvidence | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,21 +88,26 @@ class Bundle:
         known = set(self.classes) if n == 1 or self.config.model.kind != "unified" else set(TEMPORAL_CLASSES)
         return tuple(name for name in self.classes if name in known)
 
-    def tempered(self, logits: Tensor, n: int) -> Tensor:
-        """Logits (..., K) of `classes_after(n)` from logits (..., classes), divided by the temperature."""
-        kept = [self.classes.index(name) for name in self.classes_after(n)]
-        return logits[..., kept] / self.temperatures.get(n, 1.0)
+    def tempered(self, logits: Tensor, n: int, allwise: Tensor | None = None) -> Tensor:
+        """Logits (..., K) of `classes_after(n)` from logits (..., classes), divided by the temperature.
 
-    def probabilities(self, logits: Tensor, n: int) -> Tensor:
-        """Probabilities (..., K) of `classes_after(n)` from logits (..., classes), tempered and renormalised."""
-        return self.tempered(logits, n).softmax(-1)
+        Where colours stand apart, those of a batch, `allwise` (B, 4), are joined to what the temperature has tempered:
+        it was fitted without them.
+        """
+        classes = self.classes_after(n)
+        found = logits[..., [self.classes.index(name) for name in classes]] / self.temperatures.get(n, 1.0)
+        return found if self.colours is None or allwise is None else self.colours(found, classes, allwise)
+
+    def probabilities(self, logits: Tensor, n: int, allwise: Tensor | None = None) -> Tensor:
+        """Probabilities (..., K) of `classes_after(n)` from logits (..., classes): those of `tempered`."""
+        return self.tempered(logits, n, allwise).softmax(-1)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits (M, B, classes) of every member; their trees are walked together."""
         if self._trees is None:
             return torch.stack([member(batch) for member in self.members])
         alone = torch.stack([member.network(batch) for member in self.members])
-        return self.model.coloured(alone + self._trees(self._trees.newest(batch)), batch.allwise)
+        return alone + self._trees(self._trees.newest(batch))
 
     @cached_property
     def _trees(self) -> Forest | None:
@@ -145,6 +155,8 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
             first = state.get(f"0.{name}")
             if first is None or not torch.equal(first, tensor):  # what members share is stored once
                 state[f"{i}.{name}"] = tensor.detach().contiguous().clone()
+    if bundle.colours is not None:
+        state |= {COLOURED + name: tensor.contiguous() for name, tensor in bundle.colours.state_dict().items()}
     description = {
         "format": FORMAT,
         "name": bundle.name,
@@ -187,11 +199,16 @@ def load_bundle(path: str | Path) -> Bundle:
         temperatures = {int(n): float(value) for n, value in found["temperatures"].items()}
         if not all(math.isfinite(value) and value > 0 for value in temperatures.values()):
             raise BundleError("temperatures need to be positive")
-        members = _members(config, load_file(folder / "weights.safetensors"), int(found["members"]))
+        state = load_file(folder / "weights.safetensors")
+        members = _members(config, state, int(found["members"]))
         folds = {str(oid): int(member) for oid, member in found["folds"].items()}
         if not set(folds.values()) <= set(range(len(members))):
             raise BundleError(f"folds name a member beyond the {len(members)} there are")
-        bundle = Bundle(str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
+        colours = None
+        if config.model.colours_apart:
+            colours = ColourEvidence(state[f"{COLOURED}points"], state[f"{COLOURED}owner"])
+        known = (str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
+        bundle = Bundle(*known, colours=colours)
         return replace(bundle, doubt=_doubt(bundle, found.get("doubt", {})))
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
         raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None

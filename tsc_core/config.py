@@ -143,8 +143,8 @@ class ModelConfig:
         Weight of the logits of decision trees over the metadata beside the network's (`tsc_core.models.forest`);
         0: no trees. Bundles that ship have them, the paper's networks do not.
     colours_apart : bool
-        AllWISE colours are no input of network and trees: what they say is joined to their answer
-        (`tsc_core.models.colours`). So it is in bundles that ship, not in the paper's networks.
+        AllWISE colours are no input of network and trees: a bundle joins what they say to its answer
+        (`tsc_core.models.colours`). So it is in bundles that ship; the paper's networks, and `tsc train`, read them.
     """
 
     kind: ModelKind = "temporal"

@@ -302,7 +302,7 @@ def test_light_curves_keep_their_analytic_form():
 
 @pytest.mark.parametrize(
     ("subclass", "low", "high"),
-    [("RR Lyrae", 0.3, 0.6), ("eclipsing binary", 0.15, 0.45), ("CV", 0.15, 0.45), ("Cepheid", 0.0, 0.2)],
+    [("RR Lyrae", 0.3, 0.5), ("eclipsing binary", 0.15, 0.4), ("CV", 0.15, 0.4), ("Cepheid", 0.0, 0.2)],
 )
 def test_old_stars_are_far_from_the_plane_too(subclass, low, high):
     rng = np.random.default_rng(0)
@@ -320,7 +320,7 @@ def test_allwise_colours_scatter_about_those_of_the_kind_and_end_at_its_depth():
     colour = mags[:, 0] - mags[:, 1]
     (mean, scatter), *_ = origins.QSO_COLOURS
     assert np.nanmean(colour) == pytest.approx(mean, abs=0.06)
-    assert scatter < np.nanstd(colour) < 1.5 * scatter
+    assert scatter < np.nanstd(colour) < 2.0 * scatter  # the noise of both bands comes to it
     assert np.isfinite(mags[:, 0]).all()
     assert np.isnan(mags).mean(0)[3] > np.isnan(mags).mean(0)[1]
     assert np.nanmax(mags[:, 3]) < 11.0

@@ -318,7 +318,8 @@ def test_strangers_are_the_tdes_of_an_archive_and_the_bogus_stand_ins(material, 
     oids = demo_source().oids()
     labels.write_text(f"oid,label\n{oids[0]},TDE\n{oids[1]},SN\nZTF18aaaaaaa,TDE\n")
     stand_in = replace(material.real[0], origin="real, drb < 0.1")
-    found = strangers(ARCHIVE, labels, (stand_in, *material.real, *material.simulated))
+    twice = replace(stand_in, sequence=demo_source().fetch(oids[0]))  # a TDE with a low drb is no stand-in
+    found = strangers(ARCHIVE, labels, (stand_in, twice, *material.real, *material.simulated))
     assert [(k.sequence.oid, k.origin) for k in found] == [
         (oids[0], TDE),
         (stand_in.sequence.oid, "real, drb < 0.1"),
@@ -345,7 +346,7 @@ def test_what_is_said_of_strangers_is_counted_by_kind_and_n(made_bundle, materia
     ).read_text(encoding="utf-8")
     write_strangers(tmp_path, made_bundle, ())
     assert not (tmp_path / STRANGERS).exists()
-    assert strangers_section(tmp_path) == []
+    assert strangers_section(tmp_path, TEMPORAL_CLASSES) == []
 
 
 def test_recipes_of_the_shipped_bundles_are_valid_and_share_two_encoders():

@@ -161,7 +161,8 @@ class _Question:
         """Log of the mean probabilities, (R, K) float64."""
         batch = collate(list(examples), None if codes is None else list(codes))
         logits = self.bundle.logits(batch).double()
-        return self.bundle.tempered(logits, self.n).log_softmax(-1).logsumexp(0) - math.log(len(self.bundle.members))
+        tempered = self.bundle.tempered(logits, self.n, batch.allwise)
+        return tempered.log_softmax(-1).logsumexp(0) - math.log(len(self.bundle.members))
 
     def _odds(self, shares: Tensor) -> Tensor:
         others = torch.arange(shares.shape[1]) != self.top

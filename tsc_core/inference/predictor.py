@@ -32,9 +32,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Probabilities of one step of one object: the mean (K,), each member's (M, K), and their logits.
+    """Probabilities of one step of one object: the mean (K,), each member's (M, K), and what they come from.
 
-    `held_out` is the one member that voted where the object was trained on, None where all did.
+    `logits` (M, classes) are the members' own, `tempered` (M, K) those behind the probabilities, with temperature and
+    what colours say where they stand apart. `held_out` is the one member that voted where the object was trained on,
+    None where all did.
     """
 
     n: int
@@ -42,6 +44,7 @@ class Scored:
     probabilities: Tensor
     members: Tensor
     logits: Tensor
+    tempered: Tensor
     held_out: int | None = None
 
 
@@ -148,14 +151,15 @@ class Predictor:
         )
         batch = with_codes(bundle, examples, list(windows.values()), seen, n)
         logits = bundle.logits(batch)  # (M, B, K)
-        members, scored = bundle.probabilities(logits, n), {}
-        rows = zip(members.mean(0).unbind(), members.unbind(1), logits.unbind(1), strict=True)
-        for i, (mean, of_members, of_logits) in zip(windows, rows, strict=True):
-            scored[i] = Scored(n, bundle, mean, of_members, of_logits)
+        tempered, scored = bundle.tempered(logits, n, batch.allwise), {}
+        members = tempered.softmax(-1)
+        rows = zip(members.mean(0).unbind(), *(part.unbind(1) for part in (members, logits, tempered)), strict=True)
+        for i, (mean, *found) in zip(windows, rows, strict=True):
             unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
             if unseen is not None:
-                voting = slice(unseen, unseen + 1)
-                scored[i] = Scored(n, bundle, of_members[unseen], of_members[voting], of_logits[voting], unseen)
+                found = [part[unseen : unseen + 1] for part in found]
+                mean = found[0][0]
+            scored[i] = Scored(n, bundle, mean, *found, unseen)
         return scored
 
     @torch.inference_mode()
@@ -252,7 +256,7 @@ def as_step(scored: Scored, coverage: float = COVERAGE, label: str | None = None
     if kept is None:
         return step
     known = doubt.Doubt.from_dict(kept)
-    strange = doubt.strangeness(bundle.tempered(scored.logits, scored.n).numpy())
+    strange = doubt.strangeness(scored.tempered.numpy())
     return replace(
         step,
         conformal=known.conformal(strange, coverage, scored.held_out, label),

@@ -20,7 +20,7 @@ MODELS: dict[str, Callable[[ModelConfig, PreprocessConfig], nn.Module]] = {
 def build_model(model: ModelConfig, preprocess: PreprocessConfig) -> nn.Module:
     """The network of a configuration, freshly initialised from torch's random state, in training mode.
 
-    Every model has `forward(batch) -> logits (B, K)`, `network(batch)`, the same without trees and colours,
+    Every model has `forward(batch) -> logits (B, K)`, `network(batch)`, the same without trees,
     `encode(stamps (N, C, H, W)) -> codes (N, E)` and `code_batch(batch) -> codes (B, A, E)`; the sequence models
     also `forward_steps(batch) -> logits (B, A, K)`.
 

@@ -1,79 +1,85 @@
 """What AllWISE colours say of a class, apart from everything else that is known of an object.
 
 Real alerts come without cross-matches, so a network or trees that learn from both real and simulated objects see
-colours on simulated ones alone, and learn to pass them over. Here colours are a measurement of their own: their
-distributions are those of simulated objects, and Bayes' rule joins them to what the rest says.
+colours on simulated ones alone, and learn to pass them over. Here colours are a measurement of their own: how often
+they occur in a class is counted on simulated objects, and Bayes' rule joins that to what all the rest says.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from tsc_core.config import ModelConfig
 from tsc_core.features import COLOURS
 from tsc_core.survey import TEMPORAL_CLASSES
 
+WIDTH = 0.25  # of the kernel around each object, in standard deviations of a colour
+EVEN = 0.05  # share of the density that is the same everywhere, so that colours nobody has say nothing
+BOX = 8.0  # standard deviations over which it extends in each colour
 FLOOR = 0.05  # of the probability that colours alone give a class: they never say more than about 20 to 1
+ENOUGH = 20  # objects of each class that have a colour; with fewer it is not used
 
 
 class ColourEvidence(nn.Module):
     """Moves probability between AGN, SN and VS by the colours of an object; other classes keep theirs.
 
-    The colours of a class are taken to be independent and normal. Missing ones say nothing, nor do those that too few
-    objects had to learn from.
+    The density of colours in a class is that of its simulated objects, each with a Gaussian around it (kernel density).
+    W2-W3 is read together with W1-W2, and W3-W4 with both, where the object has them and enough simulated ones do.
 
     Parameters
     ----------
-    model : ModelConfig
+    points : Tensor (P, 3), float32
+        Scaled `COLOURS` of simulated objects, 0 where missing.
+    owner : Tensor (P,), uint8
+        Their classes, as places in `TEMPORAL_CLASSES`.
 
-    Attributes
-    ----------
-    mean, spread : Tensor (3, 3), float32
-        Of AGN, SN and VS, of the scaled colours `COLOURS`; a spread of 0 where it is not known.
+    Raises
+    ------
+    ValueError
+        Where sizes do not fit, a colour is not finite or a class is none of the three.
     """
 
-    def __init__(self, model: ModelConfig) -> None:
+    def __init__(self, points: Tensor, owner: Tensor) -> None:
         super().__init__()
-        self.places = [model.classes.index(name) for name in TEMPORAL_CLASSES]
-        for name in ("mean", "spread"):
-            self.register_buffer(name, torch.zeros(len(TEMPORAL_CLASSES), len(COLOURS)))
+        if points.ndim != 2 or points.shape[1] != len(COLOURS) or owner.shape != points.shape[:1]:
+            raise ValueError(f"colours: need (P, {len(COLOURS)}) and (P,), found {(*points.shape,)}, {(*owner.shape,)}")
+        if not torch.isfinite(points).all() or (len(owner) and int(owner.max()) >= len(TEMPORAL_CLASSES)):
+            raise ValueError(f"colours: need finite numbers of {len(TEMPORAL_CLASSES)} classes")
+        self.register_buffer("points", points.float())
+        self.register_buffer("owner", owner.to(torch.uint8))
+        has = (points != 0).cumprod(1).bool()  # W2-W3 counts with W1-W2 alone, W3-W4 with both
+        own = owner[:, None] == torch.arange(len(TEMPORAL_CLASSES))
+        self.register_buffer("members", has.T[:, :, None] & own, persistent=False)  # (3 colours, P, 3 classes)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The colours of which every class has `ENOUGH` objects."""
+        return tuple(name for name, rows in zip(COLOURS, self.members, strict=True) if int(rows.sum(0).min()) >= ENOUGH)
 
     def evidence(self, allwise: Tensor) -> Tensor:
-        """What to add to the logits of the three classes, (..., 3), for scaled colours and flag (..., 4)."""
-        colours = allwise[..., None, :-1]
-        told = (colours != 0) & (self.spread > 0).all(0)  # a missing colour is the training mean, which scales to 0
-        spread = torch.where(self.spread > 0, self.spread, 1.0)
-        likelihood = -0.5 * ((colours - self.mean) / spread).square() - spread.log()
-        alone = torch.where(told, likelihood, 0.0).sum(-1).softmax(-1)
-        return torch.where(told.any(-1), (alone + FLOOR).log(), 0.0)
+        """Logarithms to add to the logits of the three classes, (B, 3), for scaled colours and flag (B, 4)."""
+        colours = allwise[:, : len(COLOURS)]
+        apart = (colours[:, None] - self.points) / WIDTH  # (B, P, 3)
+        kernel = (-0.5 * apart.square() - math.log(WIDTH * math.sqrt(2 * math.pi))).cumsum(-1)
+        told = torch.zeros(len(colours), len(TEMPORAL_CLASSES), dtype=colours.dtype)
+        for place in range(len(self.used)):
+            members = self.members[place]
+            logs = torch.where(members, kernel[:, :, place, None], -torch.inf).logsumexp(1) - members.sum(0).log()
+            density = (1 - EVEN) * logs.exp() + EVEN * BOX ** -(place + 1)
+            has = (colours[:, : place + 1] != 0).all(1, keepdim=True)
+            told = torch.where(has, (density / density.sum(1, keepdim=True) + FLOOR).log(), told)
+        return told
 
-    def forward(self, logits: Tensor, allwise: Tensor) -> Tensor:
-        """Logits (..., K) with the evidence of `allwise` (..., 4), whose first axes fit those of the logits."""
-        evidence = self.evidence(allwise)
-        if not evidence.any():
+    def forward(self, logits: Tensor, classes: Sequence[str], allwise: Tensor) -> Tensor:
+        """Logits (..., B, K) of `classes` with the evidence of `allwise` (B, 4)."""
+        if not allwise[:, : len(COLOURS)].any():
             return logits
-        before = logits[..., self.places]
-        after = before + evidence
+        places = [classes.index(name) for name in TEMPORAL_CLASSES]
+        before = logits[..., places]
+        after = before + self.evidence(allwise).to(logits)
         moved = logits.clone()
-        moved[..., self.places] = after + before.logsumexp(-1, keepdim=True) - after.logsumexp(-1, keepdim=True)
+        moved[..., places] = after + before.logsumexp(-1, keepdim=True) - after.logsumexp(-1, keepdim=True)
         return moved
-
-    def learn(self, mean: Tensor, spread: Tensor) -> None:
-        """Take the distributions of colours.
-
-        Raises
-        ------
-        ValueError
-            Where they are not finite, of other sizes, or a spread is negative.
-        """
-        if mean.shape != self.mean.shape or spread.shape != self.spread.shape:
-            raise ValueError(f"colours: need {tuple(self.mean.shape)} means and spreads, found {tuple(mean.shape)}")
-        if not (torch.isfinite(mean).all() and torch.isfinite(spread).all() and (spread >= 0).all()):
-            raise ValueError("colours: need finite means, and spreads of 0 or more")
-        self.mean, self.spread = mean.clone().float(), spread.clone().float()
-
-    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *args: object) -> None:
-        if prefix + "mean" in state and prefix + "spread" in state:
-            self.learn(state[prefix + "mean"], state[prefix + "spread"])
-        super()._load_from_state_dict(state, prefix, *args)

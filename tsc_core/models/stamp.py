@@ -9,7 +9,6 @@ from torch.nn import functional
 from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
 from tsc_core.features import COLOURS
-from tsc_core.models.colours import ColourEvidence
 from tsc_core.models.encoder import AlertCoder, NoCoder
 from tsc_core.models.forest import Forest
 
@@ -80,7 +79,7 @@ class ObjectFeatures(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What all classifiers share: a coder, and what is said beside the network by trees and by AllWISE colours.
+    """What all classifiers share: a coder of stamps, a network, and trees beside it.
 
     Parameters
     ----------
@@ -93,7 +92,6 @@ class Classifier(nn.Module):
         self.coder = build_coder(model, preprocess)
         self.object_features = ObjectFeatures(model, preprocess)
         self.forest = Forest(model, preprocess) if model.trees_share else None
-        self.colours = ColourEvidence(model) if model.colours_apart else None
 
     def encode(self, stamps: Tensor) -> Tensor:
         """Codes (N, E) of stamps (N, C, H, W)."""
@@ -104,19 +102,13 @@ class Classifier(nn.Module):
         return self.coder(batch)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, K) after each object's last detection: of the network, the trees and the colours."""
+        """Logits (B, K) after each object's last detection: the network's, and the trees' where there are some."""
         logits = self.network(batch)
-        if self.forest:
-            logits = logits + self.forest(self.forest.newest(batch))
-        return self.coloured(logits, batch.allwise)
+        return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
 
     def network(self, batch: Batch) -> Tensor:
-        """Logits (B, K) of the network alone."""
+        """Logits (B, K) without trees."""
         raise NotImplementedError
-
-    def coloured(self, logits: Tensor, allwise: Tensor) -> Tensor:
-        """Logits (..., K) with what the colours `allwise` (..., 4) say where they stand apart."""
-        return self.colours(logits, allwise) if self.colours else logits
 
 
 class StampClassifier(Classifier):
@@ -135,7 +127,7 @@ class StampClassifier(Classifier):
         self.head = build_head(self.coder.width + dynamics + self.object_features.width, model)
 
     def network(self, batch: Batch) -> Tensor:
-        """Logits (B, K) of a batch of single alerts, without trees and colours.
+        """Logits (B, K) of a batch of single alerts, without trees.
 
         Raises
         ------

@@ -44,12 +44,10 @@ class TemporalClassifier(Classifier):
         states = self.recurrent(self.steps(batch))  # (B, A, W)
         once = self.object_features(batch)[:, None].expand(-1, states.shape[1], -1)
         logits = self.head(torch.cat((states, once), dim=-1))
-        if self.forest:
-            logits = logits + self.forest(self.forest.inputs(batch))
-        return self.coloured(logits, batch.allwise[:, None])
+        return logits + self.forest(self.forest.inputs(batch)) if self.forest else logits
 
     def network(self, batch: Batch) -> Tensor:
-        """Logits (B, K) without trees and colours."""
+        """Logits (B, K) without trees."""
         state = last_present(self.recurrent(self.steps(batch)), batch.present)  # (B, W)
         return self.head(torch.cat((state, self.object_features(batch)), dim=-1))
 

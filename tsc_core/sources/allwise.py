@@ -140,9 +140,16 @@ def _source(line: object, centre: Position) -> AllWise:
     separation = _number(line, "angDist")
     if math.isnan(separation):
         separation = separation_arcsec(centre, (_number(line, "RAJ2000"), _number(line, "DEJ2000")))
-    bands = (_number(line, f"W{band}mag") for band in "1234")
+    bands = (_band(line, band) for band in "1234")
     name = str(line["AllWISE"]) if "AllWISE" in line.colnames else ""
     return AllWise(*bands, separation, name if DESIGNATION.fullmatch(name) else "")
+
+
+def _band(line: object, band: str) -> float:
+    """A magnitude, NaN where the catalogue has an upper limit: one without an error."""
+    error = f"e_W{band}mag"
+    limit = error in line.colnames and math.isnan(_number(line, error))
+    return math.nan if limit else _number(line, f"W{band}mag")
 
 
 def _number(line: object, column: str) -> float:

@@ -22,10 +22,12 @@ Colours = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 # mean and scatter of W1-W2, W2-W3, W3-W4 (Vega mag); of stars without an excess, and what an excess adds
 QSO_COLOURS: Colours = ((1.1, 0.2), (2.9, 0.4), (2.6, 0.4))
 SEYFERT_COLOURS: Colours = ((0.7, 0.3), (2.7, 0.5), (2.5, 0.4))
-BLAZAR_COLOURS: Colours = ((0.9, 0.2), (2.5, 0.4), (2.2, 0.4))
-HOST_COLOURS: Colours = ((0.2, 0.15), (2.6, 1.0), (2.2, 0.5))  # from ellipticals to spirals
-STAR_COLOURS: Colours = ((0.02, 0.06), (0.1, 0.25), (0.2, 0.3))
-EXCESS = (0.25, 0.5, 0.5)
+BLAZAR_COLOURS: Colours = ((0.8, 0.25), (2.3, 0.4), (2.1, 0.4))
+EARLY_COLOURS: Colours = ((0.0, 0.05), (0.8, 0.35), (1.8, 0.5))  # galaxies without dust, and with it
+LATE_COLOURS: Colours = ((0.2, 0.12), (3.6, 0.5), (2.3, 0.4))
+STAR_COLOURS: Colours = ((0.0, 0.05), (0.1, 0.2), (0.2, 0.3))
+EXCESS = (0.3, 1.0, 0.6)
+EARLY = 4  # Sersic index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,7 @@ def _wise(w1: float, colours: Colours, rng: np.random.Generator) -> tuple[float,
     means, scatter = np.array(colours).T
     expected = w1 - np.concatenate(([0.0], np.cumsum(means)))
     seen = expected < limits
-    noise = 0.03 + 0.17 * 10 ** (0.4 * np.minimum(expected - limits, 0.0))  # five sigma at the limit
+    noise = 0.03 + 0.47 * 10 ** (0.4 * np.minimum(expected - limits, 0.0))  # two sigma at the limit
     steps = means + np.sqrt(scatter**2 + noise[:-1] ** 2 + noise[1:] ** 2) * deviates[1:]
     mags = w1 + noise[0] * deviates[0] - np.concatenate(([0.0], np.cumsum(steps)))
     return tuple(np.where(seen, mags, math.nan).tolist()) if seen[0] else None
@@ -79,7 +81,7 @@ def _wise(w1: float, colours: Colours, rng: np.random.Generator) -> tuple[float,
 def _galaxy(r: float, colour: float, rng: np.random.Generator, x: float = 0.0, y: float = 0.0) -> Galaxy:
     """A galaxy of r magnitude `r`, its size following its brightness."""
     radius = 2.6 * 10 ** (-0.14 * (r - 18.0)) * rng.lognormal(0.0, 0.3)
-    index = 4 if rng.uniform() < 0.4 else 1
+    index = EARLY if rng.uniform() < 0.4 else 1
     ratio, angle = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0, math.pi))
     return Galaxy({1: r + colour, 2: r, 3: r - 0.4}, float(np.clip(radius, 0.4, 14.0)), ratio, angle, index, x, y)
 
@@ -154,8 +156,12 @@ def _supernova(subclass: str, rng: np.random.Generator) -> Origin:
 
     absolute = float(np.clip(rng.normal(-18.7, 1.7), -23.0, -13.0)) + (2.5 if subclass == "SLSN" else 0.0)
     host = _host(absolute + _distance_modulus(redshift), rng)
-    wise = _wise(host.mags[2] - rng.normal(2.6, 0.5), HOST_COLOURS, rng) if math.hypot(host.x, host.y) < 2.0 else None
+    wise = _host_wise(host, rng) if math.hypot(host.x, host.y) < 2.0 else None
     return Origin("SN", subclass, *random_position(rng, "extragalactic"), light, False, host, wise)
+
+
+def _host_wise(host: Galaxy, rng: np.random.Generator) -> tuple[float, ...] | None:
+    return _wise(host.mags[2] - rng.normal(2.6, 0.5), EARLY_COLOURS if host.index == EARLY else LATE_COLOURS, rng)
 
 
 def _host(r: float, rng: np.random.Generator) -> Galaxy:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tsc_core.bundle import Bundle
 from tsc_core.evaluation.results import DRIFT
-from tsc_core.features import COLOURS
 from tsc_core.inference.bulk import Evaluation, evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.base import Source
@@ -74,7 +73,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
     ]
     for title, report in reports.items():
         parts += [f"### {title} ({report['origin'] or 'no objects'})", "", *_table(report), *against_aims(report), ""]
-    parts += strangers_section(folder)
+    parts += strangers_section(folder, bundle.classes)
     if (folder / DRIFT).exists():
         parts += ["### Across time", "", *_drift(json.loads((folder / DRIFT).read_text(encoding="utf-8"))), ""]
     parts += ["## Known failures and limits", "", *(f"- {line}" for line in bundle.card["limits"]), ""]
@@ -90,12 +89,11 @@ def _trees(bundle: Bundle) -> str:
 
 
 def _colours(bundle: Bundle) -> list[str]:
-    if bundle.model.colours is None:
+    if bundle.colours is None:
         return []
-    used = [name for name, known in zip(COLOURS, (bundle.model.colours.spread > 0).all(0), strict=True) if known]
     return [
-        f"- AllWISE colours ({', '.join(used) or 'none known'}) are no input of network and trees: they move "
-        f"probability between {', '.join(TEMPORAL_CLASSES)} by the likelihood of the colours of simulated objects."
+        f"- AllWISE colours ({', '.join(bundle.colours.used) or 'none known'}) are no input of network and trees: they "
+        f"move probability between {', '.join(TEMPORAL_CLASSES)} by how often simulated objects of each have them."
     ]
 
 

@@ -1,31 +1,27 @@
-"""Distributions of AllWISE colours, from simulated objects: no real alert comes with a cross-match."""
+"""AllWISE colours of simulated objects, for the evidence of a bundle: no real alert comes with a cross-match."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
-from torch import Tensor
 
 from tsc_core.features import COLOURS
 from tsc_core.models.colours import ColourEvidence
+from tsc_core.preprocessing import Preprocessor
 from tsc_core.survey import TEMPORAL_CLASSES
-
-ENOUGH = 5  # objects of each class that have a colour; with fewer it is not used
-LEAST_SPREAD = 0.1  # of the scaled colours
+from tsc_core.training.ship.material import Known
 
 
-def learn_colours(evidence: ColourEvidence, allwise: Tensor, labels: Tensor) -> None:
-    """Fit the normal distributions of `evidence` to scaled colours and flags (N, 4), one row for each object.
-
-    Parameters
-    ----------
-    labels : Tensor (N,), int
-        Places in the model's classes.
-    """
-    shape = len(TEMPORAL_CLASSES), len(COLOURS)
-    mean, spread = torch.zeros(shape), torch.zeros(shape)
-    for colour in range(len(COLOURS)):
-        values = [allwise[(labels == place) & (allwise[:, colour] != 0), colour] for place in evidence.places]
-        if min(map(len, values)) >= ENOUGH:
-            mean[:, colour] = torch.stack([found.mean() for found in values])
-            spread[:, colour] = torch.stack([found.std().clamp(min=LEAST_SPREAD) for found in values])
-    evidence.learn(mean, spread)
+def learn_colours(preprocessor: Preprocessor, known: Sequence[Known]) -> ColourEvidence:
+    """The colours of the simulated AGN, SN and VS that have a match, scaled as a bundle scales them."""
+    chosen = [
+        item
+        for item in known
+        if not item.is_real and item.label in TEMPORAL_CLASSES and item.sequence.allwise is not None
+    ]
+    found = preprocessor.metadata_of([(item.sequence.alerts[:1], item.sequence.allwise) for item in chosen])
+    points = np.array([example.allwise[:-1] for example in found]).reshape(-1, len(COLOURS))
+    owner = [TEMPORAL_CLASSES.index(item.label) for item in chosen]
+    return ColourEvidence(torch.from_numpy(points), torch.tensor(owner, dtype=torch.uint8))

@@ -123,9 +123,6 @@ class Trainer:
             network = train(config, training, validation, Path(folder), network, progress=False).network
         if network.forest:
             stand_beside(network, self.trees(network.forest, unseen, seed))
-        if network.colours:
-            made = [rows[0] for known, rows in zip(self.known, self.rows, strict=True) if rows and not known.is_real]
-            learn_colours(network.colours, self.tensors["allwise"][made], self.tensors["labels"][made])
         return network
 
     def trees(self, forest: Forest, unseen: Collection[str], seed: int) -> dict[str, Tensor]:
@@ -217,7 +214,9 @@ def train_bundle(
         members.append(trainer.member(unseen, config.training.seed + fold))
     used = {k.sequence.oid for k in material.real if k.label in config.model.classes}
     folds = {oid: fold for oid, fold in material.folds.items() if oid in used}
-    bundle = Bundle(config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
+    colours = learn_colours(preprocessor, material.simulated) if config.model.colours_apart else None
+    known = (config.name, config, preprocessor, tuple(m.eval() for m in members), {}, folds, card)
+    bundle = Bundle(*known, colours=colours)
     even_out(bundle, held_out(bundle, material))
     held = held_out(bundle, material)
     bundle = replace(bundle, temperatures={n: temperature(bundle, n, rows) for n, rows in held.items()})

@@ -21,18 +21,20 @@ from tsc_core.training.ship.material import Known
 STRANGERS = "strangers.json"
 TDE = "TDE"
 READING = (
-    "A TDE has none of the classes. Objects with drb < 0.1 are mostly bogus, which is no class from two detections on. "
-    "The training takes them for bogus, so that each is judged by the member that did not see it. Of the labelled "
-    "objects above, the columns `one class` and `unlike` say how often a bundle names a class."
+    "A TDE has none of the classes; objects with drb < 0.1 are mostly bogus, which is no class from two detections on. "
+    "How often one class is named of labelled objects is said above (`one class`)."
 )
+LEARNT = "Objects with drb < 0.1 are taken for bogus in training: each is judged by the member that did not see it."
 
 
 def strangers(archive: Path, labels: Path, known: Iterable[Known]) -> tuple[Known, ...]:
     """The tidal disruption events of an archive, and what stands for bogus among its `known` objects."""
-    named = [row.oid for row in read_labels(labels, (*CLASSES, TDE)).labels if row.label == TDE]
     source = PacketSource(archive)
-    tdes = [Known(source.fetch(oid), TDE, TDE) for oid in named if oid in set(source.oids())]
-    return (*tdes, *(k for k in known if k.origin not in ("real", "simulated")))
+    there = set(source.oids())
+    named = {row.oid for row in read_labels(labels, (*CLASSES, TDE)).labels if row.label == TDE}
+    tdes = [Known(source.fetch(oid), TDE, TDE) for oid in sorted(named & there)]
+    stand_ins = (k for k in known if k.origin not in ("real", "simulated") and k.sequence.oid not in named)
+    return (*tdes, *stand_ins)
 
 
 def answers(bundle: Bundle, objects: Sequence[Known]) -> dict[str, dict[str, dict]]:
@@ -74,8 +76,8 @@ def write_strangers(folder: Path, bundle: Bundle, objects: Sequence[Known]) -> N
         (folder / STRANGERS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def strangers_section(folder: Path) -> list[str]:
-    """Lines of a card; none where it was not measured."""
+def strangers_section(folder: Path, classes: Sequence[str]) -> list[str]:
+    """Lines of the card of a bundle with these classes; none where it was not measured."""
     if not (folder / STRANGERS).exists():
         return []
     found: Mapping = json.loads((folder / STRANGERS).read_text(encoding="utf-8"))
@@ -88,4 +90,5 @@ def strangers_section(folder: Path) -> list[str]:
                 f"| {kind} | {n} | {row['objects']} | {said} "
                 f"| {decided['value']:.2f} [{decided['low']:.2f}-{decided['high']:.2f}] | {unlike:.2f} |"
             )
-    return ["### Real objects without one of the classes, window last (real)", "", *rows, "", READING, ""]
+    reading = f"{READING} {LEARNT}" if "bogus" in classes else READING
+    return ["### TDEs and what stands for bogus, window last (real)", "", *rows, "", reading, ""]
