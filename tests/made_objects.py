@@ -10,6 +10,7 @@ from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Stamps
 from tsc_core.bundle import ENCODER, Bundle, save_bundle
 from tsc_core.config import EncoderConfig, ModelConfig, PreprocessConfig, RecurrentConfig, RunConfig
 from tsc_core.models import build_model
+from tsc_core.models.colours import ColourEvidence
 from tsc_core.preprocessing import Preprocessor, select_alerts
 from tsc_core.sources.packets import PacketSource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
@@ -51,11 +52,12 @@ def preprocessor(channels=("science", "template"), **fields) -> Preprocessor:
 
 
 def bundle(kind="temporal", n=2, seed=0, members=1, classes=None, channels=None, encoder_of=None, **fields) -> Bundle:
-    """A bundle of random weights; its members, and `encoder_of`, share one encoder."""
+    """A bundle of random weights; its members, and `encoder_of`, share one encoder. With `colours` they stand apart."""
     five = kind in ("stamp", "unified")
     classes = classes or (CLASSES if five else TEMPORAL_CLASSES)
     found = preprocessor(channels or (CHANNELS if kind == "stamp" else CHANNELS[:2]))
-    model = ModelConfig(kind, n, classes, encoder=ENCODER_SIZE, recurrent=RecurrentConfig(units=8), hidden=8)
+    layers = {"encoder": ENCODER_SIZE, "recurrent": RecurrentConfig(units=8), "hidden": 8}
+    model = ModelConfig(kind, n, classes, colours_apart="colours" in fields, **layers)
     name = "stamp" if kind == "stamp" else f"{kind}_{n}"
     config = RunConfig(name, model, found.config)
     torch.manual_seed(seed)
@@ -65,6 +67,14 @@ def bundle(kind="temporal", n=2, seed=0, members=1, classes=None, channels=None,
     for network in networks:
         network.load_state_dict(shared, strict=False)
     return Bundle(name, config, found, tuple(networks), **fields)
+
+
+def colours(each=30) -> ColourEvidence:
+    """AGN redder than SN, and these than VS, in W1-W2 alone."""
+    owner = torch.arange(3, dtype=torch.uint8).repeat_interleave(each)
+    points = torch.zeros(len(owner), 3)
+    points[:, 0] = 1.5 - 1.5 * owner + torch.linspace(-0.2, 0.21, each).repeat(3)
+    return ColourEvidence(points, owner)
 
 
 def save_shipped(folder):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.made_objects import bundle, fetched
+from tests.made_objects import bundle, colours, fetched
 from tsc_core.alerts import CHANNELS
 from tsc_core.bundle import Bundle, BundleError, encoder_state, load_bundle, save_bundle, shipped
 from tsc_core.preprocessing import collate, select_alerts, window_of
@@ -126,6 +126,36 @@ def test_temperature_divides_the_logits():
     assert torch.equal(warm.probabilities(values, 2), (values / 2).softmax(-1))
     assert torch.equal(warm.probabilities(values, 3), values.softmax(-1))
     assert warm.probabilities(values, 2).max() < plain.probabilities(values, 2).max()
+
+
+def test_colours_apart_are_joined_after_the_temperature():
+    values, red = torch.tensor([[[0.5, 0.1, -0.3, 1.0, 0.7]]] * 2), torch.tensor([[1.5, 0.0, 0.0, 1.0]])
+    made = bundle("unified", 5, members=2, temperatures={1: 0.5, 3: 0.5}, colours=colours())
+    before, after = made.probabilities(values, 1), made.probabilities(values, 1, red)
+    torch.testing.assert_close(after[..., 3:], before[..., 3:])  # asteroid and bogus keep theirs
+    wanted = before[..., :3] * made.colours.evidence(red).exp()
+    wanted *= before[..., :3].sum(-1, keepdim=True) / wanted.sum(-1, keepdim=True)
+    torch.testing.assert_close(after[..., :3], wanted)
+    assert (after[..., 0] > 1.2 * before[..., 0]).all()
+    three = made.probabilities(values, 3) * made.colours.evidence(red).exp()
+    torch.testing.assert_close(made.probabilities(values, 3, red), three / three.sum(-1, keepdim=True))
+    assert made.probabilities(values, 1, red * 0).equal(before)
+
+
+def test_colours_apart_are_kept_with_the_weights(tmp_path):
+    made = bundle("temporal", 2, members=2, colours=colours())
+    again = load_bundle(save_bundle(made, tmp_path / "made"))
+    assert again.colours.points.equal(made.colours.points)
+    assert again.colours.owner.equal(made.colours.owner)
+    assert load_bundle(save_bundle(bundle("temporal", 2), tmp_path / "other")).colours is None
+    weights = tmp_path / "made" / "weights.safetensors"
+    state = load_file(weights)
+    save_file(state | {"colours.owner": state["colours.owner"] + 3}, weights)
+    with pytest.raises(BundleError, match="finite numbers of 3 classes"):
+        load_bundle(tmp_path / "made")
+    save_file({name: tensor for name, tensor in state.items() if name != "colours.points"}, weights)
+    with pytest.raises(BundleError, match=r"colours\.points"):
+        load_bundle(tmp_path / "made")
 
 
 def test_the_unified_model_is_read_for_five_classes_and_then_for_three():

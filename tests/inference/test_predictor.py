@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.made_objects import alert, bundle, fetched, sequence
+from tests.made_objects import alert, bundle, colours, fetched, sequence
+from tsc_core.alerts import AllWise
 from tsc_core.bundle import Bundle, load_bundle, save_bundle
+from tsc_core.inference.doubt import Doubt
 from tsc_core.inference.predictor import BOGUS_TWICE, Predictor
-from tsc_core.preprocessing import collate, select_alerts, window_of
+from tsc_core.preprocessing import Preprocessor, collate, select_alerts, window_of
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 
 
@@ -196,13 +198,34 @@ def test_a_stamp_model_gives_nothing_without_a_stamp(predictor):
 
 
 def test_a_match_changes_the_answer_and_none_is_no_error():
-    from tsc_core.alerts import AllWise
-
     made, found = bundle("temporal", 2), fetched()
     matched = replace(found, allwise=AllWise(15.0, 14.0, 12.0, float("nan")))
     first, second = (table(Predictor([made]).predict(one)) for one in (found, matched))
     assert np.isfinite(second[2]).all()
     assert first.keys() == second.keys()
+
+
+def test_colours_apart_change_the_answer_but_not_how_strange_an_object_is():
+    known = Doubt.fit(
+        TEMPORAL_CLASSES,
+        np.random.default_rng(0).normal(size=(60, 3)),
+        np.random.default_rng(1).normal(size=(60, 2, 3)),
+        np.arange(60) % 3,
+        np.arange(60) // 3 % 2,
+    )
+    made = bundle("temporal", 2, members=2, colours=colours(), doubt={2: known.to_dict()})
+    found, (star, match) = fetched(), (AllWise(15.0, w2, float("nan"), float("nan")) for w2 in (15.0, 13.0))
+    fitted = [(select_alerts(found).used, allwise) for allwise in (star, match)]
+    made = replace(made, preprocessor=Preprocessor.fit(made.config.preprocess, fitted))
+    matched = replace(found, allwise=match)
+    (first,), (second,) = (Predictor([made]).predict(one).steps for one in (found, matched))
+    assert second.probabilities["AGN"] > first.probabilities["AGN"] + 0.1
+    assert second.unlike == first.unlike
+    plain, red = (Predictor([made]).score([(select_alerts(one), one)])[0][0] for one in (found, matched))
+    assert red.logits.equal(plain.logits)
+    allwise = made.preprocessor(select_alerts(found).used[:2], match).allwise
+    joined = made.probabilities(plain.logits[:, None], 2, torch.tensor(allwise)[None])
+    torch.testing.assert_close(red.probabilities, joined.mean(0)[0])
 
 
 def test_only_bundles_that_ship_can_be_named(random_bundles):

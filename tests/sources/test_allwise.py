@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from astropy.table import MaskedColumn, Table
 
 from tests.sources.conftest import SHORT
 from tsc_core.alerts import Alert
-from tsc_core.sources.allwise import AllWiseService, mean_position, separation_arcsec
+from tsc_core.sources.allwise import AllWiseService, _source, mean_position, separation_arcsec
 from tsc_core.sources.base import SourceError
 from tsc_core.sources.http import Session
 from tsc_core.sources.loopback import Fault, Faults
@@ -50,6 +51,19 @@ def test_missing_bands_are_nan(service):
     assert (match.w1, match.w2) == (14.2, 13.9)
     assert math.isnan(match.w3)
     assert np.isnan(match.colours).tolist() == [False, True, True]
+
+
+def test_an_upper_limit_is_no_measurement():
+    table = Table(
+        {
+            "angDist": [0.3],
+            **{f"W{band}mag": [mag] for band, mag in zip("1234", (14.2, 13.9, 12.6, 8.9), strict=True)},
+            **{f"e_W{band}mag": MaskedColumn([0.05], mask=[band in "34"]) for band in "123"},
+        }
+    )
+    found = _source(table[0], (150.0, 2.0))
+    assert (found.w1, found.w2, found.w4) == (14.2, 13.9, 8.9)  # of W4 the answer gives no errors at all
+    assert math.isnan(found.w3)
 
 
 def test_no_match_within_two_arcsec(service):

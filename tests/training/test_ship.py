@@ -1,6 +1,7 @@
 """The shipped bundles' pipeline: folds, windows, members that never saw what they are tested on, cards from files."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tsc_core.alerts import AllWise
 from tsc_core.bundle import load_bundle, save_bundle
 from tsc_core.config import (
     EncoderConfig,
@@ -28,6 +30,7 @@ from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_pr
 from tsc_core.training.ship.aims import across_time as summed_up
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
+from tsc_core.training.ship.colours import learn_colours
 from tsc_core.training.ship.drift import (
     DRAWS,
     MAY_2020,
@@ -361,6 +364,29 @@ def test_known_says_where_it_is_from(material):
     sequence = material.real[0].sequence
     assert not Known(sequence, "SN", "simulated").is_real
     assert Known(sequence, "bogus", "real, drb < 0.1").is_real
+
+
+def test_colours_are_learnt_of_simulated_objects_with_a_match(made_bundle, material):
+    agn, sn, star = (next(k for k in material.simulated if k.label == name) for name in TEMPORAL_CLASSES)
+    match = AllWise(15.0, 14.0, 11.0, math.nan)
+    known = [
+        replace(k, origin=origin, sequence=replace(k.sequence, allwise=allwise))
+        for k, origin, allwise in (
+            (agn, "simulated", match),
+            (star, "simulated", None),
+            (sn, "real", match),
+            (star, "simulated", replace(match, w2=15.0)),
+        )
+    ]
+    found = learn_colours(made_bundle.preprocessor, known)
+    assert found.owner.tolist() == [0, 2]
+    scaled = made_bundle.preprocessor.metadata(agn.sequence.alerts[:1], match).allwise
+    assert found.points[0].tolist() == scaled[:3].tolist()
+    assert found.points[0, 0] != found.points[1, 0]
+    assert (found.points[:, 2] == 0).all()
+    assert learn_colours(made_bundle.preprocessor, ()).used == ()
+    matched = [k for k in material.simulated if k.label in TEMPORAL_CLASSES and k.sequence.allwise]
+    assert len(made_bundle.colours.owner) == len(matched) > 0
 
 
 def test_an_encoder_is_taken_over_from_a_bundle_that_sees_the_same_stamps(made_bundle, tmp_path):
