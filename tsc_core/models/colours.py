@@ -19,7 +19,7 @@ from tsc_core.survey import TEMPORAL_CLASSES
 WIDTH = 0.25  # of the kernel around each object, in standard deviations of a colour
 EVEN = 0.05  # share of the density that is the same everywhere, so that colours nobody has say nothing
 BOX = 8.0  # standard deviations over which it extends in each colour
-FLOOR = 0.05  # of the probability that colours alone give a class: they never say more than about 20 to 1
+FLOOR = 0.02  # of the probability that colours alone give a class: they never say more than about 50 to 1
 ENOUGH = 20  # objects of each class that have a colour; with fewer it is not used
 
 
