@@ -36,6 +36,11 @@ class ColourEvidence(nn.Module):
     owner : Tensor (P,), uint8
         Their classes, as places in `TEMPORAL_CLASSES`.
 
+    Attributes
+    ----------
+    used : tuple of str
+        The colours of which every class has `ENOUGH` objects.
+
     Raises
     ------
     ValueError
@@ -52,23 +57,19 @@ class ColourEvidence(nn.Module):
         self.register_buffer("owner", owner.to(torch.uint8))
         has = (points != 0).cumprod(1).bool()  # W2-W3 counts with W1-W2 alone, W3-W4 with both
         own = owner[:, None] == torch.arange(len(TEMPORAL_CLASSES))
-        self.register_buffer("members", has.T[:, :, None] & own, persistent=False)  # (3 colours, P, 3 classes)
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """The colours of which every class has `ENOUGH` objects."""
-        return tuple(name for name, rows in zip(COLOURS, self.members, strict=True) if int(rows.sum(0).min()) >= ENOUGH)
+        members = (has.T[:, :, None] & own).float()  # (3 colours, P, 3 classes)
+        counts = members.sum(1)
+        self.used = tuple(name for name, least in zip(COLOURS, counts.min(1).values, strict=True) if least >= ENOUGH)
+        self.register_buffer("shares", members / counts.clamp(min=1)[:, None], persistent=False)
 
     def evidence(self, allwise: Tensor) -> Tensor:
         """Logarithms to add to the logits of the three classes, (B, 3), for scaled colours and flag (B, 4)."""
         colours = allwise[:, : len(COLOURS)]
         apart = (colours[:, None] - self.points) / WIDTH  # (B, P, 3)
-        kernel = (-0.5 * apart.square() - math.log(WIDTH * math.sqrt(2 * math.pi))).cumsum(-1)
+        kernel = (-0.5 * apart.square() - math.log(WIDTH * math.sqrt(2 * math.pi))).cumsum(-1).exp()
         told = torch.zeros(len(colours), len(TEMPORAL_CLASSES), dtype=colours.dtype)
         for place in range(len(self.used)):
-            members = self.members[place]
-            logs = torch.where(members, kernel[:, :, place, None], -torch.inf).logsumexp(1) - members.sum(0).log()
-            density = (1 - EVEN) * logs.exp() + EVEN * BOX ** -(place + 1)
+            density = (1 - EVEN) * kernel[:, :, place] @ self.shares[place] + EVEN * BOX ** -(place + 1)
             has = (colours[:, : place + 1] != 0).all(1, keepdim=True)
             told = torch.where(has, (density / density.sum(1, keepdim=True) + FLOOR).log(), told)
         return told
