@@ -129,6 +129,23 @@ def test_one_model_for_any_number_is_read_for_five_classes_then_three():
         assert max(step.probabilities, key=step.probabilities.get) == "SN"
 
 
+@pytest.mark.parametrize("scaling", ["stamp", "sequence"])
+@pytest.mark.parametrize("window", ["first", "last"])
+def test_one_pass_gives_a_whole_progression_as_step_by_step(window, scaling, monkeypatch):
+    made, passes = shaped(bundle("unified", 5, temperatures={3: 0.5}), scaling), []
+    whole = made.model.network
+    monkeypatch.setattr(made.model, "network", lambda batch: passes.append(len(batch)) or whole(batch))
+    many = [fetched(f"SIM{i}many", mjds=tuple(58300.2 + 3 * k + i for k in range(2 + i))) for i in range(4)]
+    rows = Predictor([made]).score([(select_alerts(found, window), found) for found in many])
+    assert passes == [2 + 3 + 4 + 5]
+    for row, found in zip(rows, many, strict=True):
+        assert [scored.n for scored in row] == list(range(1, len(found.alerts) + 1))
+        for scored in row:
+            alerts = window_of(select_alerts(found, window), scored.n)
+            plain = made.probabilities(made.model(collate([made.preprocessor(alerts)])), scored.n)[0]
+            torch.testing.assert_close(scored.probabilities, plain, atol=2e-6, rtol=0)
+
+
 def test_bogus_on_the_first_and_second_alert_is_discarded():
     bogus, good = certain_of(bundle("stamp", 1), "bogus"), certain_of(bundle("stamp", 1, seed=3), "VS")
     second = bundle("temporal", 2)

@@ -137,12 +137,12 @@ def _asked(
         return None
     alerts, bundle = window_of(selection, scored.n), scored.bundle
     example = bundle.preprocessor(alerts, sequence.allwise)
-    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen, scored.n)), alerts
+    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen)), alerts
 
 
-def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Seen, n: int) -> Tensor | None:
+def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Seen) -> Tensor | None:
     """Codes (A, E) of one example's stamps; None where the bundle has no images."""
-    found = with_codes(bundle, [example], [alerts], seen, n).codes
+    found = with_codes(bundle, [example], [alerts], seen).codes
     return None if found is None else found[0]
 
 

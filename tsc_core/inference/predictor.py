@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,9 +17,12 @@ from tsc_core.inference.fast import load_fast
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import Readings, scale_stamps
+from tsc_core.survey import MAX_DETECTIONS
 
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
 ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
+
+Windows = dict[tuple[int, int], tuple[Alert, ...]]  # (place of the object, n) -> the n detections
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +65,6 @@ class Predictor:
     def __init__(self, bundles: Iterable[Bundle], coverage: float = COVERAGE) -> None:
         self.bundles = tuple(bundles)
         self.coverage = coverage
-        self._serving: dict[int, list[Bundle]] = {}
-        for bundle in self.bundles:
-            for n in serves(bundle):
-                self._serving.setdefault(n, []).append(bundle)
 
     @classmethod
     def shipped(
@@ -124,53 +123,35 @@ class Predictor:
         With `held_out`, an object that a bundle was trained on is scored by the member that did not see it.
         """
         seen = Seen() if seen is None else seen
-        scores: list[list[Scored]] = [[] for _ in objects]
-        for n, bundles in sorted(self._serving.items(), reverse=True):  # the longest first: it encodes them all
-            waiting = set(range(len(objects)))
-            for bundle in bundles:
-                windows = {i: alerts for i in sorted(waiting) if (alerts := _alerts(bundle, objects[i][0], n))}
-                for i, scored in self._score_with(bundle, n, objects, windows, seen, held_out).items():
-                    scores[i].append(scored)
-                waiting -= windows.keys()
-        return [steps[::-1] for steps in scores]
+        scores: list[dict[int, Scored]] = [{} for _ in objects]
+        asked = zip(self.bundles, self._asked(objects), strict=True)
+        longest_first = sorted(asked, key=lambda pair: max(serves(pair[0])), reverse=True)  # it encodes for the others
+        for bundle, windows in longest_first:
+            for (i, n), scored in _score_with(bundle, objects, windows, seen, held_out) if windows else ():
+                scores[i][n] = scored
+        return [[steps[n] for n in sorted(steps)] for steps in scores]
 
-    def _score_with(
-        self,
-        bundle: Bundle,
-        n: int,
-        objects: Sequence[tuple[Selection, AlertSequence]],
-        windows: dict[int, tuple[Alert, ...]],
-        seen: Seen,
-        held_out: bool,
-    ) -> dict[int, Scored]:
-        """Step n of the objects at the keys of `windows`, by one bundle."""
-        if not windows:
-            return {}
-        examples = bundle.preprocessor.metadata_of(
-            [(alerts, objects[i][1].allwise) for i, alerts in windows.items()], seen.readings
-        )
-        batch = with_codes(bundle, examples, list(windows.values()), seen, n)
-        logits = bundle.logits(batch)  # (M, B, K)
-        tempered, scored = bundle.tempered(logits, n, batch.allwise), {}
-        members = tempered.softmax(-1)
-        rows = zip(members.mean(0).unbind(), *(part.unbind(1) for part in (members, logits, tempered)), strict=True)
-        for i, (mean, *found) in zip(windows, rows, strict=True):
-            unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
-            if unseen is not None:
-                found = [part[unseen : unseen + 1] for part in found]
-                mean = found[0][0]
-            scored[i] = Scored(n, bundle, mean, *found, unseen)
-        return scored
+    def _asked(self, objects: Sequence[tuple[Selection, AlertSequence]]) -> list[Windows]:
+        """The windows that each bundle takes: of each object and n, the first that serves n and can take it."""
+        asked: list[Windows] = [{} for _ in self.bundles]
+        for i, (selection, _) in enumerate(objects):
+            for n in range(1, min(len(selection.used), MAX_DETECTIONS) + 1):
+                for windows, bundle in zip(asked, self.bundles, strict=True):
+                    alerts = _alerts(bundle, selection, n) if n in serves(bundle) else None
+                    if alerts:
+                        windows[i, n] = alerts
+                        break
+        return asked
 
     @torch.inference_mode()
     def _bogus_twice(self, selection: Selection, sequence: AlertSequence, seen: Seen) -> bool:
         """The paper's rule: a five-class model calls the first and the second alert bogus."""
-        first = next(iter(self._serving.get(1, ())), None)
+        first = next((bundle for bundle in self.bundles if 1 in serves(bundle)), None)
         alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
             return False
         examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts], seen.readings)
-        batch = with_codes(first, examples, [(alert,) for alert in alerts], seen, n=1)
+        batch = with_codes(first, examples, [(alert,) for alert in alerts], seen)
         mean = first.logits(batch).softmax(-1).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
 
@@ -189,26 +170,52 @@ def _alerts(bundle: Bundle, selection: Selection, n: int) -> tuple[Alert, ...] |
     return alerts
 
 
-def with_codes(
-    bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], seen: Seen, n: int
-) -> Batch:
+def _score_with(
+    bundle: Bundle,
+    objects: Sequence[tuple[Selection, AlertSequence]],
+    windows: Windows,
+    seen: Seen,
+    held_out: bool,
+) -> Iterator[tuple[tuple[int, int], Scored]]:
+    """All windows of all numbers of detections, in one pass of the bundle."""
+    examples = bundle.preprocessor.metadata_of(
+        [(alerts, objects[i][1].allwise) for (i, _), alerts in windows.items()], seen.readings
+    )
+    batch = with_codes(bundle, examples, list(windows.values()), seen)
+    logits = bundle.logits(batch)  # (M, B, classes)
+    for n in sorted({n for _, n in windows}):
+        chosen = [(row, i) for row, (i, of) in enumerate(windows) if of == n]
+        rows = [row for row, _ in chosen]
+        tempered = bundle.tempered(logits[:, rows], n, batch.allwise[rows])
+        members = tempered.softmax(-1)
+        parts = (part.unbind(1) for part in (members, logits[:, rows], tempered))
+        for (_, i), mean, *found in zip(chosen, members.mean(0).unbind(), *parts, strict=True):
+            unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
+            if unseen is not None:
+                found = [part[unseen : unseen + 1] for part in found]
+                mean = found[0][0]
+            yield (i, n), Scored(n, bundle, mean, *found, unseen)
+
+
+def with_codes(bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], seen: Seen) -> Batch:
     """Collate, scaling and encoding only stamps whose code is not in `seen`, which gains the new ones."""
     if bundle.encoder_key is None:
         return collate(list(examples))
     config, codes = bundle.config.preprocess, seen.codes
     shared = config.scaling == "stamp"  # else a stamp's scaling depends on its sequence
 
-    def key(alert: Alert) -> Hashable:
-        return (bundle.encoder_key, alert.oid, alert.candid, None if shared else n)
+    def key(alert: Alert, row: tuple[Alert, ...]) -> Hashable:
+        around = None if shared else tuple(other.candid for other in row)
+        return (bundle.encoder_key, alert.oid, alert.candid, around)
 
     together = [tuple(alert for row in alerts for alert in row)] if shared else alerts
     for group in together:
-        new = {key(alert): alert for alert in group if alert.has_stamps and key(alert) not in codes}
+        new = {key(a, group): a for a in group if a.has_stamps and key(a, group) not in codes}
         if new:
             scaled, has_stamps = scale_stamps(tuple(new.values()) if shared else group, config)
             codes.update(zip(new, _encode(bundle, scaled[has_stamps]), strict=True))
     none = torch.zeros(bundle.config.model.encoder.codes)
-    return collate(list(examples), [torch.stack([codes.get(key(alert), none) for alert in row]) for row in alerts])
+    return collate(list(examples), [torch.stack([codes.get(key(a, row), none) for a in row]) for row in alerts])
 
 
 def _encode(bundle: Bundle, stamps: np.ndarray) -> list[Tensor]:
