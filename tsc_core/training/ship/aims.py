@@ -36,9 +36,9 @@ SEEN = (
     "on that it is measured on, but expect somewhat less on other objects."
 )
 MADE = (
-    "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most; the "
-    "paper's model trained on simulated objects alone does better on them (`checkpoints/runs/complete`). Thresholds of "
-    "conformal sets are of real objects."
+    "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Simulated "
+    "colours scatter, and faint bands are noisy or missing: networks trained on simulated objects alone do not reach "
+    "the aim either (`checkpoints/runs/complete`). Thresholds of conformal sets are of real objects."
 )
 
 
