@@ -213,6 +213,8 @@ class TrainConfig:
         Let the learning rate fall to 0 over `iterations`, along half a cosine.
     precision : {"float32", "bfloat16"}
         Of the matrix products in training; weights stay float32.
+    trees_real_weight : float
+        In the trees beside a network: weight of all real objects of a class together, for 1 of the simulated ones.
     """
 
     seed: int = 0
@@ -232,6 +234,7 @@ class TrainConfig:
     patience: int = 0
     cosine: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
+    trees_real_weight: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "evaluate_every", "batch_size"):
@@ -240,6 +243,7 @@ class TrainConfig:
             _need(getattr(self, name) >= 0, f"training.{name} is {getattr(self, name)}: needs 0 or more")
         _need(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}: needs to be positive")
         _need(self.metadata_noise >= 0, f"training.metadata_noise is {self.metadata_noise}: needs 0 or more")
+        _need(self.trees_real_weight > 0, f"training.trees_real_weight is {self.trees_real_weight}: needs more than 0")
         for name in ("drop_stamps", "drop_allwise"):
             _need(0 <= getattr(self, name) <= 1, f"training.{name} is {getattr(self, name)}: a probability")
         _need(not (self.cosine and self.extension), "training.extension has no meaning where the rate falls to 0")

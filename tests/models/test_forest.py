@@ -11,7 +11,7 @@ from tests.models import examples as made
 from tsc_core.config import ConfigError
 from tsc_core.models import build_model
 from tsc_core.models.forest import FLOOR, MISSING, STATE, Forest
-from tsc_core.training.ship.trees import ENOUGH, REAL_WEIGHT, grow, pack, stand_beside, weights_of
+from tsc_core.training.ship.trees import ENOUGH, grow, pack, stand_beside, weights_of
 
 SHARE = 0.75
 
@@ -149,17 +149,17 @@ def test_without_trees_nothing_is_added_or_kept():
 
 def test_an_object_counts_once_and_classes_alike():
     objects, labels = np.array([0, 0, 0, 1, 2, 3, 3]), np.array([0, 0, 0, 0, 1, 1, 1])
-    weights = weights_of(objects, labels, np.array([True] * 3 + [True, True, False, False]))
+    weights = weights_of(objects, labels, np.array([True] * 3 + [True, True, False, False]), 5.0)
     assert weights.sum() == pytest.approx(len(weights))
     assert weights[:3].sum() == pytest.approx(weights[3])
     assert weights[:4].sum() == pytest.approx(weights[4:].sum())
-    assert weights[4] == pytest.approx(REAL_WEIGHT / ENOUGH * weights[5:].sum())
+    assert weights[4] == pytest.approx(5.0 / ENOUGH * weights[5:].sum())
 
 
 def test_enough_real_objects_have_their_full_weight():
     real = np.repeat([True, False], [2 * ENOUGH, 7])
-    weights = weights_of(np.arange(len(real)), np.zeros(len(real), dtype=int), real)
-    assert weights[real].sum() == pytest.approx(REAL_WEIGHT * weights[~real].sum())
+    weights = weights_of(np.arange(len(real)), np.zeros(len(real), dtype=int), real, 12.0)
+    assert weights[real].sum() == pytest.approx(12.0 * weights[~real].sum())
 
 
 def test_trees_need_metadata_and_a_share():

@@ -135,7 +135,8 @@ class Trainer:
         hiding = TrainConfig(drop_allwise=self.config.training.drop_allwise)
         inputs = torch.cat([forest.newest(hide(batch, hiding)) for batch in in_order(examples, 1024)]).numpy()
         real = np.array([self.known[i].is_real for i in objects])
-        return grow(inputs, examples.labels, weights_of(objects, examples.labels, real), forest.classes, seed)
+        weights = weights_of(objects, examples.labels, real, self.config.training.trees_real_weight)
+        return grow(inputs, examples.labels, weights, forest.classes, seed)
 
     def sets(self, unseen: Collection[str]) -> tuple[CodedExamples, CodedExamples]:
         """What a member trains on, and the newest window of each simulated object (or of all, if there are none)."""

@@ -15,16 +15,15 @@ DEEPEST = 12  # nodes from a root to its leaves: every one is a step of each wal
 LEAST_LEAF = 2  # windows in a leaf
 TRIED = 0.6  # share of the features tried at each node
 DRAWN = 0.9  # of as many windows as there are, each tree draws so many, with replacement and by weight
-REAL_WEIGHT = 5.0  # of all real objects of a class together, for 1 of the simulated ones
 ENOUGH = 15  # real objects of a class that have that weight; fewer have their share of it
 
 
-def weights_of(objects: np.ndarray, labels: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Weights (N,) of windows: an object counts once, classes equally, real ones `REAL_WEIGHT` times simulated ones."""
+def weights_of(objects: np.ndarray, labels: np.ndarray, real: np.ndarray, real_weight: float) -> np.ndarray:
+    """Weights (N,) of windows: an object counts once, classes equally, real ones `real_weight` times simulated ones."""
     weights = 1.0 / np.bincount(objects)[objects]
     for label in np.unique(labels):
         chosen = labels == label
-        totals = {True: REAL_WEIGHT * share_of_enough(len(np.unique(objects[chosen & real]))), False: 1.0}
+        totals = {True: real_weight * share_of_enough(len(np.unique(objects[chosen & real]))), False: 1.0}
         for origin, total in totals.items():
             group = chosen & (real == origin)
             weights[group] *= total / max(weights[group].sum(), 1e-12)
