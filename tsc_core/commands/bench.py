@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     report = speed.encoder_speeds(args.rounds)
     say(f"{len(bundles)} bundles")
     report["bundles"] = speed.bundle_speeds(bundles, sequences)
-    report["progression_ratio"] = speed.progression_ratio(bundles, sequences, args.rounds)
+    report["progression_ratios"] = speed.progression_ratios(bundles, sequences, args.rounds)
     say("decoding")
     report["decode_alerts_per_s"] = speed.decode_rate(source)
     text = json.dumps(report, indent=1)

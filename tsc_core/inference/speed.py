@@ -202,19 +202,27 @@ def bundle_speeds(
     return speeds
 
 
-def progression_ratio(bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 9) -> float | None:
-    """Cost of all steps of objects of five detections, over that of the last step alone; None if none serves 5.
+def progression_ratios(
+    bundles: Sequence[Bundle], sequences: Sequence[AlertSequence], rounds: int = 9
+) -> dict[str, float]:
+    """Cost of all steps of objects of five detections, over that of the last step alone; empty if none serves it alone.
 
-    The bundles are those made for a single n: `unified` gives all steps in one call.
+    Returns
+    -------
+    dict
+        "each n": by the bundles made for a single n. "one pass": by a bundle for any number, where there is one; it has
+        an encoder as large as that of the bundle for the last step.
     """
-    bundles = [bundle for bundle in bundles if len(serves(bundle)) == 1]
-    last = [bundle for bundle in bundles if MAX_DETECTIONS in serves(bundle)]
+    single = [bundle for bundle in bundles if len(serves(bundle)) == 1]
+    last = [bundle for bundle in single if MAX_DETECTIONS in serves(bundle)]
+    many = [bundle for bundle in bundles if len(serves(bundle)) == MAX_DETECTIONS]
     objects = distinct(sequences, 32, MAX_DETECTIONS)
     if not last or not objects:
-        return None
-    whole, alone = Predictor(bundles), Predictor(last[:1])
-    work = {"whole": lambda: whole.score(objects), "alone": lambda: alone.score(objects)}
-    return round(median_ratio(take_turns(work, rounds), "whole", "alone"), 3)
+        return {}
+    predictors = {"alone": Predictor(last[:1]), "each n": Predictor(single)}
+    predictors |= {"one pass": Predictor(many[:1])} if many else {}
+    seconds = take_turns({name: partial(made.score, objects) for name, made in predictors.items()}, rounds)
+    return {name: round(median_ratio(seconds, name, "alone"), 3) for name in predictors if name != "alone"}
 
 
 def decode_rate(source: PacketSource, rounds: int = 2) -> float:
