@@ -16,16 +16,16 @@ WHY = (
     "Some labels are positional matches with catalogues, not spectra.",
 )
 TRIED = (
-    "Measured before trees stood beside the networks (`checkpoints/runs/real_ablations`): gradient boosting on the "
-    "same metadata, no images and simulated objects alone are level or worse.",
+    "Measured (`checkpoints/runs/real_ablations`): gradient boosting on the same metadata and simulated objects alone "
+    "are worse, no images level; real objects alone are level or a little better, and know less of what labels lack.",
     "While developing, looked at and not kept. For the trees: codes of the stamps as further inputs, windows that "
     "slide back through history, deeper and more trees, trees on real objects alone (a little better here, far worse "
     "on simulated objects, and blind to AllWISE), and classes guessed for the real objects without one (level beside "
     "the networks). For the networks: changes of brightness within a band, a falling learning rate, three seeds for "
     "each fold, and the mean of the per-n and the unified bundle.",
     "Trees alone, without a network, were a little better here and worse on simulated objects; the share and the "
-    "weight of real objects (5 for one alert, 12 for sequences) were chosen between the two. A greater weight for one "
-    "alert was level here, and worse on simulated objects and on a period of the survey that was not trained on.",
+    "weight of real objects (5, of `unified` 12) were chosen between the two. A greater weight was level here for the "
+    "bundles of one n, and worse on simulated objects and on a period of the survey that was not trained on.",
     "AllWISE colours among the inputs of network and trees, half of the simulated matches hidden: level here, and 1 to "
     "6 points worse on simulated objects than colours as evidence of their own.",
     "`drb` among the inputs: early packets of the survey mostly lack it, and nearly no labelled AGN is from then, so "
