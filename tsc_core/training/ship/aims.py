@@ -17,7 +17,7 @@ WHY = (
 )
 TRIED = (
     "Measured (`checkpoints/runs/real_ablations`): gradient boosting on the same metadata and simulated objects alone "
-    "are worse, no images level; real objects alone are level or a little better, and know less of what labels lack.",
+    "are worse, no images level; real objects alone are 1 to 2 points better, and know less of what labels lack.",
     "While developing, looked at and not kept. For the trees: codes of the stamps as further inputs, windows that "
     "slide back through history, deeper and more trees, trees on real objects alone (a little better here, far worse "
     "on simulated objects, and blind to AllWISE), and classes guessed for the real objects without one (level beside "
