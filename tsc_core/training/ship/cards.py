@@ -57,7 +57,7 @@ def write_card(folder: Path, bundle: Bundle, reports: Mapping[str, dict]) -> Non
         f"- Stamps: {', '.join(bundle.config.preprocess.channels)}, crop {bundle.config.preprocess.crop} pixels, "
         f"{model.encoder.rotations} rotations; scaling per {bundle.config.preprocess.scaling}.",
         f"- Metadata: {len(bundle.config.preprocess.dynamic)} dynamic and {len(bundle.config.preprocess.static)} "
-        f"static features, {'with' if model.allwise else 'without'} AllWISE colours; scaling `"
+        f"static features, {'with' if model.colours_enter else 'without'} AllWISE colours; scaling `"
         f"{bundle.config.preprocess.metadata_scaling}`.",
         f"- Decision trees over the metadata beside each network: {_trees(bundle)}.",
         *_colours(bundle),
