@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -78,7 +80,7 @@ class ObjectFeatures(nn.Module):
         return torch.cat(parts, dim=1) if parts else batch.static.new_zeros(len(batch), 0)
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """What all classifiers share: a coder of stamps, a network, and trees beside it.
 
     Parameters
@@ -106,9 +108,9 @@ class Classifier(nn.Module):
         logits = self.network(batch)
         return logits + self.forest(self.forest.newest(batch)) if self.forest else logits
 
+    @abstractmethod
     def network(self, batch: Batch) -> Tensor:
         """Logits (B, K) without trees."""
-        raise NotImplementedError
 
 
 class StampClassifier(Classifier):
