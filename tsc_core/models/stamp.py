@@ -92,6 +92,8 @@ class Classifier(nn.Module, ABC):
     def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
         super().__init__()
         self.coder = build_coder(model, preprocess)
+        self.dynamics = len(preprocess.dynamic) if model.metadata else 0
+        self.norm = FeatureNorm(self.dynamics) if self.dynamics else None
         self.object_features = ObjectFeatures(model, preprocess)
         self.forest = Forest(model, preprocess) if model.trees_share else None
 
@@ -124,9 +126,7 @@ class StampClassifier(Classifier):
 
     def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
         super().__init__(model, preprocess)
-        dynamics = len(preprocess.dynamic) if model.metadata else 0
-        self.norm = FeatureNorm(dynamics) if dynamics else None
-        self.head = build_head(self.coder.width + dynamics + self.object_features.width, model)
+        self.head = build_head(self.coder.width + self.dynamics + self.object_features.width, model)
 
     def network(self, batch: Batch) -> Tensor:
         """Logits (B, K) of a batch of single alerts, without trees.

@@ -10,7 +10,7 @@ from torch import Tensor
 from tsc_core.alerts import Batch
 from tsc_core.config import ModelConfig, PreprocessConfig
 from tsc_core.models.recurrent import build_recurrent, last_present
-from tsc_core.models.stamp import Classifier, FeatureNorm, build_head
+from tsc_core.models.stamp import Classifier, build_head
 
 
 class TemporalClassifier(Classifier):
@@ -27,9 +27,7 @@ class TemporalClassifier(Classifier):
 
     def __init__(self, model: ModelConfig, preprocess: PreprocessConfig) -> None:
         super().__init__(model, preprocess)
-        dynamics = len(preprocess.dynamic) if model.metadata else 0
-        self.norm = FeatureNorm(dynamics) if dynamics else None
-        self.recurrent = build_recurrent(self.coder.width + dynamics + 1, model.recurrent)
+        self.recurrent = build_recurrent(self.coder.width + self.dynamics + 1, model.recurrent)
         self.head = build_head(self.recurrent.width + self.object_features.width, model)
 
     def steps(self, batch: Batch) -> Tensor:
