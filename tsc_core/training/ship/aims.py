@@ -26,8 +26,8 @@ TRIED = (
     "Trees alone, without a network, were a little better here and worse on simulated objects; the share and the "
     "weight of real objects (5, of `unified` 12) were chosen between the two. A greater weight was level here for the "
     "bundles of one n, and worse on simulated objects and on a period of the survey that was not trained on.",
-    "AllWISE colours among the inputs of network and trees, half of the simulated matches hidden: level here, and 1 to "
-    "6 points worse on simulated objects than colours as evidence of their own.",
+    "AllWISE colours among the inputs of network and trees, half of the simulated matches hidden: level here, and "
+    "worse on simulated objects than colours as evidence of their own.",
     "`drb` among the inputs: early packets of the survey mostly lack it, and nearly no labelled AGN is from then, so "
     "that trees took a packet without it for a variable star.",
 )
