@@ -17,7 +17,7 @@ from tsc_core.evaluation.metrics import (
     balanced_accuracy,
     balanced_interval,
     bootstrap,
-    expected_calibration_error,
+    even_calibration_error,
     recalls,
     wilson,
 )
@@ -224,11 +224,12 @@ def calibration(with_objects: list[Result]) -> None:
     st.plotly_chart(reliability_figure(curves), key="reliability")
     scores = result.scores
     if scores.probabilities is not None:
-        error = expected_calibration_error(scores.labels, scores.probabilities)
-        low, high = bootstrap(expected_calibration_error, scores.labels, scores.probabilities, draws=400)
+        error = even_calibration_error(scores.labels, scores.probabilities)
+        low, high = bootstrap(even_calibration_error, scores.labels, scores.probabilities, draws=400)
         st.caption(
-            f"Expected calibration error {error:.3f} ({low:.3f} to {high:.3f}) over {len(scores.oids)} objects. On the "
-            "dotted line a probability is what it says; larger points stand for more objects, bars are 95 % intervals."
+            f"Expected calibration error {error:.3f} ({low:.3f} to {high:.3f}) over {len(scores.oids)} objects, each "
+            "class weighing the same, as the probabilities assume. On the dotted line a probability is what it says; "
+            "larger points stand for more objects, bars are 95 % intervals."
         )
 
 

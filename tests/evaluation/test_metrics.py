@@ -63,6 +63,33 @@ def test_calibration_error_by_hand():
     assert metrics.expected_calibration_error(np.array([0]), np.array([[1.0, 0.0]])) == 0
 
 
+def test_classes_of_any_size_weigh_the_same():
+    labels = np.array([0] * 90 + [1] * 10)
+    weights = metrics.even(labels)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[labels == 0].sum() == pytest.approx(0.5)
+    frequent = np.tile([0.9, 0.1], (100, 1))  # what such a sample would call calibrated
+    assert metrics.expected_calibration_error(labels, frequent) == pytest.approx(0)
+    assert metrics.even_calibration_error(labels, frequent) == pytest.approx(0.4)
+    assert metrics.brier(labels, frequent, weights) == pytest.approx((0.02 + 1.62) / 2)
+    assert metrics.log_loss(labels, frequent, weights) == pytest.approx(-(math.log(0.9) + math.log(0.1)) / 2)
+    (first,), (second,) = metrics.reliability(labels, frequent, weights)
+    assert (first["frequency"], second["frequency"]) == pytest.approx((0.5, 0.5))
+    assert second["high"] - second["low"] > metrics.wilson(50, 100)[1] - metrics.wilson(50, 100)[0]
+    assert first["n"] == 100
+
+
+def test_the_interval_of_a_calibration_error_holds_it():
+    rng = np.random.default_rng(2)
+    first = rng.random(60)
+    labels = (rng.random(60) > first).astype(int)
+    probabilities = np.stack([first, 1 - first], 1)
+    found = metrics.summarise(labels, probabilities, ("AGN", "SN"))
+    low, high = found["ece_interval"]
+    assert 0 <= low <= found["ece"] <= high
+    assert found["ece_of_sample"] == metrics.expected_calibration_error(labels, probabilities)
+
+
 def test_calibrated_predictions_have_a_small_error():
     rng = np.random.default_rng(0)
     first = rng.random(20_000)

@@ -112,6 +112,10 @@ def test_the_coverage_of_sets_is_reported(source):
     hit = {label: label in step.conformal for label, step in found.doubts[1]}  # one object of each class
     assert {name: c["value"] for name, c in report["conformal"]["covered"].items() if c["n"]} == hit
     assert report["unlike"]["n"] == 4
+    assert report["right_if_unlike"]["n"] == report["unlike"]["n"] * report["unlike"]["value"]
+    assert report["right_if_unlike"]["n"] + report["right_if_alike"]["n"] == 4
+    wide = bulk.evaluate(Predictor([replace(made, doubt={1: doubt.to_dict()})], coverage=0.5), source, LABELS)
+    assert wide.report()["n"]["1"]["conformal"]["coverage"] == 0.5
     assert "conformal" not in bulk.evaluate(Predictor([made]), source, LABELS).report()["n"]["1"]
 
 

@@ -12,6 +12,7 @@ from tests.made_objects import CROP, alert, bundle, fetched, sequence
 from tsc_core.alerts import CHANNELS, AllWise
 from tsc_core.inference.explain import ALLWISE, explain, hide, patch_edges, pixel_gradients
 from tsc_core.inference.predictor import Predictor
+from tsc_core.inference.priors import reweighted
 from tsc_core.preprocessing import select_alerts, window_of
 from tsc_core.preprocessing.transform import TIME_DIFFERENCE
 
@@ -62,6 +63,18 @@ def test_the_log_odds_are_those_of_the_prediction(stamp):
     p = step.probabilities[found.top]
     assert p == max(step.probabilities.values())
     assert found.log_odds == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
+
+
+def test_the_class_explained_is_that_of_the_priors(stamp):
+    predictor = Predictor([stamp])
+    usual, step = explain(predictor, fetched(), stamps=False), predictor.predict(fetched()).steps[0]
+    priors = {name: float(name != usual.top) for name in step.probabilities} | {usual.top: 1e-4}
+    found, there = explain(predictor, fetched(), priors=priors, stamps=False), reweighted(step.probabilities, priors)
+    assert found.top == max(there, key=there.get) != usual.top
+    assert found.log_odds == pytest.approx(math.log(there[found.top] / (1 - there[found.top])), abs=1e-4)
+    alone = explain(predictor, fetched(), priors={"SN": 1.0}, stamps=False)
+    assert alone.top == "SN"
+    assert all(math.isfinite(feature.change) for feature in alone.features)
 
 
 def test_a_patch_that_is_flat_or_not_looked_at_changes_nothing(stamp):

@@ -15,13 +15,11 @@ def test_bayes_by_hand():
     assert found == pytest.approx({"AGN": 0.9, "SN": 0.1})  # nothing was learned: the priors themselves
     found = reweighted({"AGN": 0.2, "SN": 0.8}, {"AGN": 3, "SN": 1})
     assert found == pytest.approx({"AGN": 0.6 / 1.4, "SN": 0.8 / 1.4})
-    found = reweighted({"AGN": 0.9, "SN": 0.1}, {"AGN": 0.5, "SN": 0.5}, trained={"AGN": 0.9, "SN": 0.1})
-    assert found == pytest.approx({"AGN": 0.5, "SN": 0.5})
 
 
 def test_there_and_back():
     priors = {"AGN": 0.3, "SN": 0.1, "VS": 0.6}
-    back = reweighted(reweighted(STEP.probabilities, priors), dict.fromkeys(priors, 1.0), trained=priors)
+    back = reweighted(reweighted(STEP.probabilities, priors), {name: 1 / rate for name, rate in priors.items()})
     assert back == pytest.approx(STEP.probabilities)
 
 
@@ -65,6 +63,15 @@ def test_a_step_under_priors():
         assert p <= found.high[name] + 1e-12
     assert found.high["SN"] == pytest.approx(found.probabilities["SN"])  # its bound was its probability
     assert (found.low["VS"], found.high["VS"]) == (0, 1)
+
+
+def test_a_step_without_a_class_that_can_occur_is_left_out_and_the_others_stay():
+    first = Step(1, "made", {"AGN": 0.5, "SN": 0.25, "asteroid": 0.25})
+    found = with_priors(Prediction("SIM1", "made", (), (first, STEP)), {"asteroid": 1})
+    assert [step.probabilities for step in found.steps] == [{"AGN": 0, "SN": 0, "asteroid": 1}]
+    assert found.flags == ("no class of the model at n = 2 can occur under the priors",)
+    alone = with_priors(Prediction("SIM1", "made", (), (STEP,)), {"asteroid": 1})
+    assert (alone.steps, len(alone.flags)) == ((), 1)
 
 
 def test_balanced_ones_are_named_and_the_natural_shown_beside():

@@ -143,6 +143,20 @@ def test_cells_that_train_the_same_are_one():
     assert len(set(keys)) == len(keys)
 
 
+def test_steps_shorten_or_lengthen_every_training():
+    quick, longer = Scale(quick=True), Scale(quick=True, steps=4000)
+    assert [quick.training.iterations, quick.encoder_training.iterations, quick.stamp_training.iterations] == [
+        400,
+        300,
+        120,
+    ]
+    assert longer.encoder_training.iterations == 3000
+    assert longer.training.evaluate_every == 40 > quick.training.evaluate_every
+    assert Scale(steps=50).training == replace(Scale().training, iterations=50)
+    with pytest.raises(ConfigError, match="iterations"):
+        EXPERIMENTS["complete"](Scale(steps=0))
+
+
 def test_the_published_search_is_whole():
     rows = EXPERIMENTS["recurrent"](Scale()).rows
     searched = [row for row in rows if row.columns["n"] == 5 and row.columns["layer"] != "transformer"]

@@ -95,8 +95,8 @@ def classify_one(
     try:
         sequence = source.fetch(oid)
         prediction = with_priors(predictor.predict(sequence, window), priors)
-        shown = prediction.steps[-1].n if prediction.steps else None
-        why = explain(predictor, sequence, window, shown) if explained else None
+        last = prediction.steps[-1] if prediction.steps else None
+        why = explain(predictor, sequence, window, last.n, priors=priors) if explained and last else None
     except (SourceError, ValueError) as error:
         return failed(oid, source.name, str(error))
     line = as_json(prediction, None if prediction.steps else prediction.flags[-1])

@@ -24,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--frozen", action="store_true", help="sequence layers behind one frozen encoder (as in --quick)"
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="runs for each row, instead of the paper's number")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps of a training, instead of the paper's number")
     parser.add_argument("--held", type=int, metavar="N", help="validation and test objects per class, each")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes of this machine"
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         held = args.held or (100 if args.name == "rotations" else 200)  # per class, as published
         data = DataConfig(validation_per_class=held, test_per_class=held)
-        scale = Scale(args.quick, args.frozen, args.seeds, data)
+        scale = Scale(args.quick, args.frozen, args.seeds, data, steps=args.steps)
         report = run_experiment(
             args.name, args.data, args.out, scale, args.workers, args.scheduler, args.probabilities, args.shared
         )

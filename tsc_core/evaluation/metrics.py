@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,12 +43,21 @@ def balanced_accuracy(counts: np.ndarray) -> float:
     return float(found[np.isfinite(found)].mean()) if np.isfinite(found).any() else float("nan")
 
 
-def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson score interval of a proportion; (0, 1) without trials."""
+def wilson(successes: float, total: float, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of a proportion; (0, 1) without trials. Weighted trials may be no whole number."""
     if total == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(int(successes), int(total)).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
+    share, z2 = float(successes / total), float(stats.norm.ppf((1 + level) / 2) ** 2)
+    centre = share + z2 / (2 * total)
+    half = math.sqrt(z2 * (share * (1 - share) / total + z2 / (4 * total**2)))
+    low, high = (end / (1 + z2 / total) for end in (centre - half, centre + half))
+    return max(0.0, min(share, low)), min(1.0, max(share, high))
+
+
+def even(labels: np.ndarray) -> np.ndarray:
+    """Weights (N,), sum 1, with which classes weigh the same: the frequencies that our probabilities assume."""
+    classes, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return 1.0 / (counts[place] * max(1, len(classes)))
 
 
 def balanced_interval(counts: np.ndarray) -> tuple[float, float]:
@@ -66,45 +76,66 @@ def balanced_interval(counts: np.ndarray) -> tuple[float, float]:
     return value - float(below), value + float(above)
 
 
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins of the top probability, weighted by count."""
+def expected_calibration_error(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None, bins: int = 10
+) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of the top probability, weighted by count.
+
+    `weights` (N,) of the objects: equal ones by default, `even` for classes that weigh the same.
+    """
     if len(labels) == 0:
         return float("nan")
+    weights = np.ones(len(labels)) if weights is None else weights
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    weight = np.bincount(place, minlength=bins)
-    gap = np.bincount(place, correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / weight.sum())
+    gap = np.bincount(place, weights * (correct - confidence), minlength=bins)
+    return float(np.abs(gap).sum() / weights.sum())
 
 
-def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def even_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The calibration error with classes weighing the same: that of probabilities which assume equal frequencies."""
+    return expected_calibration_error(labels, probabilities, even(labels))
+
+
+def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Mean squared distance of the probabilities from the true class's unit vector, 0 to 2."""
     if len(labels) == 0:
         return float("nan")
-    return float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean())
+    return float(np.average(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1), weights=weights))
 
 
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Mean negative log probability of the true class, nats."""
+    if len(labels) == 0:
+        return float("nan")
     chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(labels) else float("nan")
+    return float(-np.average(np.log(np.clip(chosen, 1e-12, None)), weights=weights))
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> list[list[dict]]:
-    """For each class, the bins of its probability that have objects: mean probability, frequency, n and interval."""
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None, bins: int = 10
+) -> list[list[dict]]:
+    """For each class, the bins of its probability that have objects: mean probability, frequency, n and interval.
+
+    With `weights` (N,) the interval is that of as many equal objects as say as much (Kish).
+    """
+    weights = np.ones(len(labels)) if weights is None else weights
     curves = []
     for k in range(probabilities.shape[1]):
         place = np.minimum((probabilities[:, k] * bins).astype(int), bins - 1)
-        curves.append([_bin(probabilities[place == b, k], labels[place == b] == k) for b in np.unique(place)])
+        inside = [place == b for b in np.unique(place)]
+        curves.append([_bin(probabilities[here, k], labels[here] == k, weights[here]) for here in inside])
     return curves
 
 
-def _bin(probability: np.ndarray, hit: np.ndarray) -> dict:
-    low, high = wilson(int(hit.sum()), len(hit))
+def _bin(probability: np.ndarray, hit: np.ndarray, weights: np.ndarray) -> dict:
+    frequency = float(np.average(hit, weights=weights))
+    alike = float(weights.sum() ** 2 / np.square(weights).sum())
+    low, high = wilson(frequency * alike, alike)
     return {
-        "probability": float(probability.mean()),
-        "frequency": float(hit.mean()),
+        "probability": float(np.average(probability, weights=weights)),
+        "frequency": frequency,
         "n": len(hit),
         "low": low,
         "high": high,
@@ -118,7 +149,10 @@ def bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of `metric(labels, probabilities)`, objects drawn with replacement within each class."""
+    """Interval of a `metric(labels, probabilities)` that is never negative, by drawing objects within each class.
+
+    Draws of a calibration error are greater than itself on average; the percentiles are moved back by as much.
+    """
     if len(labels) == 0:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
@@ -127,8 +161,9 @@ def bootstrap(
     for _ in range(draws):
         chosen = np.concatenate([rng.choice(group, len(group)) for group in groups])
         values.append(metric(labels[chosen], probabilities[chosen]))
-    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    bias = np.nanmean(values) - metric(labels, probabilities)
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - bias
+    return max(0.0, float(low)), float(high)
 
 
 def precision_at(counts: np.ndarray, rates: np.ndarray) -> np.ndarray:
@@ -174,8 +209,10 @@ def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
     -------
     dict
         objects, classes, confusion, accuracy, balanced_accuracy, ece, brier (each with its `_interval`), log_loss,
-        recall by class with its Wilson interval, and `reliability` by class. NaN is given as None.
+        recall by class with its Wilson interval, and `reliability` by class. NaN is given as None. All that judges
+        probabilities lets classes weigh the same, as they assume; `ece_of_sample` takes the objects as they come.
     """
+    weights = even(labels)
     counts = confusion(labels, probabilities)
     hit_low, hit_high = wilson(np.trace(counts), counts.sum())
 
@@ -190,13 +227,14 @@ def summarise(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
         "accuracy_interval": [hit_low, hit_high],
         "balanced_accuracy": _plain(balanced_accuracy(counts)),
         "balanced_accuracy_interval": [_plain(x) for x in balanced_interval(counts)],
-        "ece": _plain(expected_calibration_error(labels, probabilities)),
-        "ece_interval": interval(expected_calibration_error),
-        "brier": _plain(brier(labels, probabilities)),
-        "brier_interval": interval(brier),
-        "log_loss": _plain(log_loss(labels, probabilities)),
+        "ece": _plain(even_calibration_error(labels, probabilities)),
+        "ece_of_sample": _plain(expected_calibration_error(labels, probabilities)),
+        "ece_interval": interval(even_calibration_error),
+        "brier": _plain(brier(labels, probabilities, weights)),
+        "brier_interval": interval(lambda y, p: brier(y, p, even(y))),
+        "log_loss": _plain(log_loss(labels, probabilities, weights)),
         "recall": {name: share(counts[k, k], counts[k].sum()) for k, name in enumerate(classes)},
-        "reliability": dict(zip(classes, reliability(labels, probabilities), strict=True)),
+        "reliability": dict(zip(classes, reliability(labels, probabilities, weights), strict=True)),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsc_core.evaluation.metrics import percentiles, plausible, precision_at, reliability
+from tsc_core.evaluation.metrics import even, percentiles, plausible, precision_at, reliability
 from tsc_core.evaluation.runs import EXPERIMENT, TEST, Unreadable, flatten, number, read_object
 from tsc_core.survey import CLASSES, NATURAL_COUNTS, TEMPORAL_CLASSES
 
@@ -107,16 +107,17 @@ class Result:
 
     def reliability(self) -> dict[str, list[dict]]:
         """Bins of each class's probability, as `metrics.reliability`; of the predicted class's alone where only
-        that was kept; empty without the objects.
+        that was kept; empty without the objects. Classes weigh the same.
         """
         found = self.scores
         if found is None:
             return {}
+        weights = even(found.labels)
         if found.probabilities is not None:
-            return dict(zip(self.classes, reliability(found.labels, found.probabilities), strict=True))
+            return dict(zip(self.classes, reliability(found.labels, found.probabilities, weights), strict=True))
         correct = (found.labels == found.predicted).astype(int)
         pairs = np.stack([1 - found.probability, found.probability], axis=1)
-        return {"predicted class": reliability(correct, pairs)[1]}
+        return {"predicted class": reliability(correct, pairs, weights)[1]}
 
     def natural_rates(self) -> dict[str, float]:
         """How frequent each class is among real objects (`NATURAL_COUNTS`); sums to 1, 0 for a class not ours."""

@@ -74,9 +74,14 @@ class Evaluation:
             return {}
         labels = np.array([classes.index(label) for label, _ in rows])
         sets = np.array([[name in step.conformal for name in classes] for _, step in rows])
-        unlike = sum(step.unlike >= UNLIKE_ABOVE for _, step in rows)
-        found = summarise_sets(labels, sets, classes, rows[0][1].coverage)
-        return {"conformal": found, "unlike": share(unlike, len(rows))}
+        right = np.array([label == max(step.probabilities, key=step.probabilities.get) for label, step in rows])
+        unlike = np.array([step.unlike >= UNLIKE_ABOVE for _, step in rows])
+        return {
+            "conformal": summarise_sets(labels, sets, classes, rows[0][1].coverage),
+            "unlike": share(unlike.sum(), len(rows)),
+            "right_if_unlike": share(right[unlike].sum(), unlike.sum()),
+            "right_if_alike": share(right[~unlike].sum(), (~unlike).sum()),
+        }
 
 
 def evaluate(
@@ -99,7 +104,7 @@ def evaluate(
     found = Evaluation(window)
     for group in _groups(_read(source, labels, window, found, progress), AT_ONCE):
         for (_, sequence), scores in zip(group, predictor.score(group, held_out=True), strict=True):
-            _enter(found, sequence, labels[sequence.oid], scores)
+            _enter(found, sequence, labels[sequence.oid], scores, predictor.coverage)
     return found
 
 
@@ -130,7 +135,7 @@ def _read(
                 found.skipped["no detection can be used"] += 1
 
 
-def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[Scored]) -> None:
+def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[Scored], coverage: float) -> None:
     """Note each step; a label that the step's model does not know is left out and counted."""
     for scored in scores:
         classes = scored.bundle.classes_after(scored.n)
@@ -139,7 +144,7 @@ def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[
         elif label in classes:
             found.models[scored.n].append(scored.bundle.name)
             found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
-            step = as_step(scored, label=label)
+            step = as_step(scored, coverage)
             if step.conformal is not None:
                 found.doubts[scored.n].append((label, step))
         else:

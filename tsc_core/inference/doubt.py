@@ -72,7 +72,7 @@ class Doubt:
         own = [distance(row[[m]], means[[m]], precisions[[m]]) for row, m in zip(logits, folds, strict=True)]
         return cls(scores, means, precisions, np.percentile(own, PERCENTILES))
 
-    def p_values(self, strange: np.ndarray, own: int | None = None, label: str | None = None) -> dict[str, float]:
+    def p_values(self, strange: np.ndarray, own: int | None = None) -> dict[str, float]:
         """For each class, the share of its held-out objects that are at least as strange as this object would be.
 
         Parameters
@@ -80,32 +80,26 @@ class Doubt:
         strange : ndarray (M, K), or (1, K) with `own`
             By every member, or by the member that did not see the object.
         own : int, optional
-            That member.
-        label : str, optional
-            True class of an object with `own`: its score is then left out ("leave one out").
+            That member. What it did not see, the object's own score too, then takes no part.
         """
         found = {}
         for k, (name, by_member) in enumerate(self.scores.items()):
             above, total = 1, 1
             for m, row in enumerate(by_member):
-                value = strange[m if own is None else 0, k]
-                if m == own and name == label and len(row):
-                    row = np.delete(row, np.abs(row - value).argmin())
-                above += len(row) - np.searchsorted(row, value)
-                total += len(row)
+                if m != own:
+                    above += len(row) - np.searchsorted(row, strange[m if own is None else 0, k])
+                    total += len(row)
             found[name] = float(above / total)
         return found
 
-    def conformal(
-        self, strange: np.ndarray, coverage: float = COVERAGE, own: int | None = None, label: str | None = None
-    ) -> tuple[str, ...]:
+    def conformal(self, strange: np.ndarray, coverage: float = COVERAGE, own: int | None = None) -> tuple[str, ...]:
         """Classes that cannot be ruled out; holds the true one for `coverage` of the objects of each class.
 
         A class with fewer than 1 / (1 - coverage) - 1 held-out objects can never be ruled out. Arguments as for
         `p_values`.
         """
         limit = 1 - coverage + 1e-9  # 1 - 0.9 is a little less than 0.1
-        return tuple(name for name, p in self.p_values(strange, own, label).items() if p > limit)
+        return tuple(name for name, p in self.p_values(strange, own).items() if p > limit)
 
     def unlike(self, logits: np.ndarray, own: int | None = None) -> float:
         """Percentile of an object's distance among those of held-out objects, 0 to 100.
@@ -193,5 +187,5 @@ def flags(steps: Sequence[Step]) -> tuple[str, ...]:
 
 def _sentence(reason: str, places: str) -> str:
     if reason == "unlike the training data":
-        return f"{reason} at n = {places}: the probabilities mean little"
+        return f"{reason} at n = {places}: take the probabilities with care"
     return f"the models abstain at n = {places}: {reason}"

@@ -25,6 +25,7 @@ from tsc_core.preprocessing.transform import TIME_DIFFERENCE
 Progress = Callable[[int, int], object]
 PATCHES = 5  # along a side of the part of a stamp that the model sees
 ALLWISE = "AllWISE colours"
+NEVER = 1e-12  # frequency of a class that cannot occur: keeps log-odds finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +95,7 @@ def explain(
     window: Window = "first",
     n: int | None = None,
     *,
+    priors: Mapping[str, float] | None = None,
     stamps: bool = True,
     all_views: bool = False,
     progress: Progress = lambda done, total: None,
@@ -102,6 +104,8 @@ def explain(
 
     Parameters
     ----------
+    priors : Mapping of class to float, optional
+        Class frequencies, as for `with_priors`: of the class that is then the most probable; equal ones by default.
     stamps : bool
         Whether to make patch maps, which takes nearly all of the time.
     all_views : bool
@@ -110,7 +114,7 @@ def explain(
     progress : callable
         Told how many detections' patch maps are made, and how many there will be.
     """
-    found = _asked(predictor, sequence, window, n)
+    found = _asked(predictor, sequence, window, n, priors)
     if found is None:
         return None
     (asked, alerts), bundle = found, found[0].bundle
@@ -127,7 +131,11 @@ def explain(
 
 
 def _asked(
-    predictor: Predictor, sequence: AlertSequence, window: Window, n: int | None
+    predictor: Predictor,
+    sequence: AlertSequence,
+    window: Window,
+    n: int | None,
+    priors: Mapping[str, float] | None = None,
 ) -> tuple[_Question, tuple[Alert, ...]] | None:
     """The question of the step after n detections, or the last, and its detections; None without such a step."""
     selection, seen = select_alerts(sequence, window), Seen()
@@ -137,7 +145,7 @@ def _asked(
         return None
     alerts, bundle = window_of(selection, scored.n), scored.bundle
     example = bundle.preprocessor(alerts, sequence.allwise)
-    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen)), alerts
+    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen), priors), alerts
 
 
 def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Seen) -> Tensor | None:
@@ -149,8 +157,12 @@ def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Se
 class _Question:
     """The log-odds of one object's most probable class, for changed versions of its example."""
 
-    def __init__(self, bundle: Bundle, n: int, example: Example, codes: Tensor | None) -> None:
+    def __init__(
+        self, bundle: Bundle, n: int, example: Example, codes: Tensor | None, priors: Mapping[str, float] | None
+    ) -> None:
         self.bundle, self.n, self.codes = bundle, n, codes
+        rates = [1.0 if priors is None else priors.get(name, 0.0) for name in bundle.classes_after(n)]
+        self.rates = torch.tensor(rates, dtype=torch.float64).clamp(min=NEVER).log()
         self.stamps = torch.from_numpy(example.stamps)
         self.example = replace(example, stamps=example.stamps[:, :, :0, :0])  # codes stand for them
         shares = self._shares([self.example], None if codes is None else codes[None])
@@ -158,11 +170,11 @@ class _Question:
         self.log_odds = float(self._odds(shares)[0])
 
     def _shares(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:
-        """Log of the mean probabilities, (R, K) float64."""
+        """Log of the mean probabilities at the class frequencies, (R, K) float64, but for a constant of each row."""
         batch = collate(list(examples), None if codes is None else list(codes))
         logits = self.bundle.logits(batch).double()
         tempered = self.bundle.tempered(logits, self.n, batch.allwise)
-        return tempered.log_softmax(-1).logsumexp(0) - math.log(len(self.bundle.members))
+        return tempered.log_softmax(-1).logsumexp(0) + self.rates
 
     def _odds(self, shares: Tensor) -> Tensor:
         others = torch.arange(shares.shape[1]) != self.top

@@ -247,11 +247,8 @@ def _why_none(selection: Selection) -> str:
     return "no detection can be used: " + ("; ".join(dict.fromkeys(selection.reasons.values())) or "there is none")
 
 
-def as_step(scored: Scored, coverage: float = COVERAGE, label: str | None = None) -> Step:
-    """A step for a person: probabilities that sum to 1, and how far they are to be trusted.
-
-    `label` is the true class where it is known: an object that is held out takes no part in its own conformal set.
-    """
+def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
+    """A step for a person: probabilities that sum to 1, and how far they are to be trusted."""
     bundle, classes = scored.bundle, scored.bundle.classes_after(scored.n)
     mean = scored.probabilities.double().numpy()
     step = Step(scored.n, bundle.name, dict(zip(classes, (mean / mean.sum()).tolist(), strict=True)))
@@ -266,7 +263,7 @@ def as_step(scored: Scored, coverage: float = COVERAGE, label: str | None = None
     strange = doubt.strangeness(scored.tempered.numpy())
     return replace(
         step,
-        conformal=known.conformal(strange, coverage, scored.held_out, label),
+        conformal=known.conformal(strange, coverage, scored.held_out),
         coverage=coverage,
         unlike=known.unlike(scored.logits.numpy(), scored.held_out),
     )

@@ -14,26 +14,22 @@ from tsc_core.alerts import Prediction, Step
 from tsc_core.survey import CLASSES, NATURAL_COUNTS
 
 
-def reweighted(
-    probabilities: Mapping[str, float], priors: Mapping[str, float], trained: Mapping[str, float] | None = None
-) -> dict[str, float]:
+def reweighted(probabilities: Mapping[str, float], priors: Mapping[str, float]) -> dict[str, float]:
     """Probabilities under other class frequencies.
 
     Parameters
     ----------
     probabilities : Mapping of class to float
-        Under the frequencies `trained`.
+        Under equal frequencies.
     priors : Mapping of class to float
         Wanted frequencies, relative to one another; a class that is not named cannot occur.
-    trained : Mapping of class to float, optional
-        Frequencies the model was trained with; equal ones by default.
 
     Raises
     ------
     ValueError
         Where none of the classes can occur.
     """
-    weights = {name: p * priors.get(name, 0.0) / (trained or {}).get(name, 1.0) for name, p in probabilities.items()}
+    weights = {name: p * priors.get(name, 0.0) for name, p in probabilities.items()}
     total = sum(weights.values())
     if not total > 0:
         raise ValueError(f"none of {', '.join(probabilities)} can occur under the priors {dict(priors)}")
@@ -83,12 +79,13 @@ def natural(probabilities: Mapping[str, float]) -> dict[str, float]:
 def with_priors(prediction: Prediction, priors: Mapping[str, float] | None) -> Prediction:
     """A prediction under class frequencies, which each step then names; None: equal ones.
 
-    Raises
-    ------
-    ValueError
-        Where the priors leave a step without a class.
+    A step none of whose classes can occur is left out, and a flag says so.
     """
-    return replace(prediction, steps=tuple(_step(step, priors) for step in prediction.steps))
+    able = [priors is None or any(priors.get(name) for name in step.probabilities) for step in prediction.steps]
+    steps = tuple(_step(step, priors) for step, can in zip(prediction.steps, able, strict=True) if can)
+    lost = ", ".join(str(step.n) for step, can in zip(prediction.steps, able, strict=True) if not can)
+    flags = (f"no class of the model at n = {lost} can occur under the priors",) if lost else ()
+    return replace(prediction, steps=steps, flags=(*prediction.flags, *flags))
 
 
 def _step(step: Step, priors: Mapping[str, float] | None) -> Step:

@@ -10,6 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from torch import nn
 
+from tsc_core.evaluation.metrics import even
 from tsc_core.training.batches import Examples, in_order
 
 LEAST = 5  # objects of a class that an offset is fitted to
@@ -25,11 +26,12 @@ def logits_of(network: nn.Module, examples: Examples, size: int = 256) -> np.nda
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The divisor of logits (N, K) that makes the mean log loss on labels (N,) least."""
+    """The divisor of logits (N, K) that makes the log loss on labels (N,) least, with classes weighing the same."""
+    weights = even(labels)
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -scaled[np.arange(len(labels)), labels].mean()
+        return -(weights * scaled[np.arange(len(labels)), labels]).sum()
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(RANGE), method="bounded").x))
 

@@ -27,6 +27,9 @@ EARLY_COLOURS: Colours = ((0.0, 0.05), (0.8, 0.35), (1.8, 0.5))  # galaxies with
 LATE_COLOURS: Colours = ((0.2, 0.12), (3.6, 0.5), (2.3, 0.4))
 STAR_COLOURS: Colours = ((0.0, 0.05), (0.1, 0.2), (0.2, 0.3))
 EXCESS = (0.3, 1.0, 0.6)
+# AllWISE: magnitudes of W1 to W4 at five sigma, and at two, where the catalogue ends with upper limits; a source needs
+# five sigma in one band, which is W1 (AllWISE Explanatory Supplement)
+FIVE_SIGMA, BEYOND = np.array([17.1, 16.0, 11.5, 8.0]), np.array([0.0, 1.0, 1.0, 1.0])
 EARLY = 4  # Sersic index
 
 
@@ -68,11 +71,11 @@ class Origin:
 
 def _wise(w1: float, colours: Colours, rng: np.random.Generator) -> tuple[float, ...] | None:
     """AllWISE magnitudes for colours, with its noise and depth: bands fainter than the survey are NaN."""
-    deviates, limits = rng.standard_normal(4), np.array([17.4, 16.6, 12.4, 9.0]) + rng.normal(0.0, 0.3, 4)
+    deviates, depth = rng.standard_normal(4), FIVE_SIGMA + rng.normal(0.0, 0.3, 4)
     means, scatter = np.array(colours).T
     expected = w1 - np.concatenate(([0.0], np.cumsum(means)))
-    seen = expected < limits
-    noise = 0.03 + 0.47 * 10 ** (0.4 * np.minimum(expected - limits, 0.0))  # two sigma at the limit
+    seen = expected < depth + BEYOND
+    noise = 0.03 + 0.2 * 10 ** (0.4 * np.minimum(expected - depth, BEYOND))
     steps = means + np.sqrt(scatter**2 + noise[:-1] ** 2 + noise[1:] ** 2) * deviates[1:]
     mags = w1 + noise[0] * deviates[0] - np.concatenate(([0.0], np.cumsum(steps)))
     return tuple(np.where(seen, mags, math.nan).tolist()) if seen[0] else None

@@ -33,6 +33,9 @@ class Scale:
         Window and split.
     longest : int
         Greatest n that the dataset can test.
+    steps : int or None
+        Iterations of a training, instead of the published or the quick number; the quick form's encoder and
+        one-alert networks keep their proportion to it.
     """
 
     quick: bool = False
@@ -40,6 +43,7 @@ class Scale:
     seeds: int | None = None
     data: DataConfig = field(default_factory=DataConfig)
     longest: int = 5
+    steps: int | None = None
 
     @property
     def encoder(self) -> EncoderConfig:
@@ -55,18 +59,25 @@ class Scale:
     def training(self) -> TrainConfig:
         """The published protocol, or a short one with a higher rate."""
         if not self.quick:
-            return TrainConfig()
-        return TrainConfig(iterations=400, extension=0, evaluate_every=20, batch_size=64, learning_rate=1e-3)
+            return TrainConfig() if self.steps is None else TrainConfig(iterations=self.steps)
+        steps = 400 if self.steps is None else self.steps
+        often = max(20, steps // 100)
+        return TrainConfig(iterations=steps, extension=0, evaluate_every=often, batch_size=64, learning_rate=1e-3)
 
     @property
     def encoder_training(self) -> TrainConfig:
         """The shared encoder's own run."""
-        return replace(self.training, iterations=300, batch_size=48) if self.quick else self.training
+        return self._shorter(3 / 4, 48)
 
     @property
     def stamp_training(self) -> TrainConfig:
         """Runs of whole networks on one alert, which has no frozen form."""
-        return replace(self.training, iterations=120, batch_size=32) if self.quick else self.training
+        return self._shorter(3 / 10, 32)
+
+    def _shorter(self, share: float, batch_size: int) -> TrainConfig:
+        found = self.training
+        steps = max(1, round(share * found.iterations))
+        return replace(found, iterations=steps, batch_size=batch_size) if self.quick else found
 
     @property
     def mode(self) -> Mode:

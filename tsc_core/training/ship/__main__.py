@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle, save_bundle, shipped
 from tsc_core.config import RunConfig, load
 from tsc_core.evaluation.results import DRIFT
@@ -208,5 +206,4 @@ def _say(text: str, started: float) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     sys.exit(main())

@@ -51,7 +51,7 @@ def answers(bundle: Bundle, objects: Sequence[Known]) -> dict[str, dict[str, dic
     steps = defaultdict(list)
     for (_, known), row in zip(asked, scores, strict=True):
         for scored in row:
-            steps[known.origin, scored.n].append(as_step(scored, label=known.label))
+            steps[known.origin, scored.n].append(as_step(scored))
     found: dict[str, dict[str, dict]] = {}
     for (kind, n), rows in sorted(steps.items()):
         found.setdefault(kind, {})[str(n)] = _summary(rows)
