@@ -26,6 +26,7 @@ from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.demo import ARCHIVE, demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
+from tsc_core.training.ship import members
 from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
 from tsc_core.training.ship.aims import across_time as summed_up
 from tsc_core.training.ship.aims import against_aims
@@ -45,7 +46,7 @@ from tsc_core.training.ship.drift import (
 )
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
-from tsc_core.training.ship.members import Trainer, encode_all, train_bundle
+from tsc_core.training.ship.members import HeldOut, Trainer, encode_all, even_out, train_bundle
 from tsc_core.training.ship.readme import BEGIN, END, filled, results
 from tsc_core.training.ship.real_ablations import run_variant, variants
 from tsc_core.training.ship.strangers import STRANGERS, TDE, answers, strangers, strangers_section, write_strangers
@@ -119,7 +120,7 @@ def made_bundle(material):
     encoder, losses = pretrain(stamped(material), ENCODER, PREPROCESS, Pretraining(epochs=1, batch_size=16))
     assert np.isfinite(losses).all()
     codes = encode_all((a for s in material.sequences for a in s.alerts), encoder, PREPROCESS)
-    card = {"summary": "A test.", "trained_on": describe(material), "limits": ["All."], "licence": "MIT"}
+    card = {"summary": "A test.", "trained_on": describe(material, chosen), "limits": ["All."], "licence": "MIT"}
     return train_bundle(chosen, material, fit_preprocessor(chosen, material), encoder, codes, card)
 
 
@@ -228,17 +229,78 @@ def test_inputs_taken_away_on_real_objects(made_bundle, material):
     assert set(tested.pop()) <= {known.sequence.oid for known in material.real}
 
 
-def test_a_trainer_may_learn_from_simulated_objects_alone(made_bundle, material):
+@pytest.fixture
+def marked(made_bundle, material) -> Trainer:
+    """A trainer whose windows carry their own number as one more tensor, "row"."""
     alerts = (alert for sequence in material.sequences for alert in sequence.alerts)
     encoder = made_bundle.model.coder.encoder
     codes = encode_all(alerts, encoder, PREPROCESS)
     known = (*material.simulated, *material.real)
     trainer = Trainer.prepare(made_bundle.config, made_bundle.preprocessor, encoder, codes, known)
-    real = {row for item, rows in zip(trainer.known, trainer.rows, strict=True) if item.is_real for row in rows}
+    return replace(trainer, tensors={**trainer.tensors, "row": torch.arange(len(trainer.tensors["labels"]))})
+
+
+def rows_of(trainer: Trainer, oids) -> set[int]:
+    """Numbers of the windows of these objects."""
+    together = zip(trainer.known, trainer.rows, strict=True)
+    return {row for item, rows in together if item.sequence.oid in oids for row in rows}
+
+
+def test_a_trainer_may_learn_from_simulated_objects_alone(marked, material):
+    real = rows_of(marked, {known.sequence.oid for known in material.real})
     assert real
-    marked = replace(trainer, tensors={**trainer.tensors, "row": torch.arange(len(trainer.tensors["labels"]))})
     assert real & set(marked.sets(())[0].tensors["row"].tolist())
     assert not real & set(replace(marked, learns_real=False).sets(())[0].tensors["row"].tolist())
+
+
+def test_network_and_trees_of_a_member_never_meet_its_fold(marked, made_bundle, material, monkeypatch):
+    grown = []
+    monkeypatch.setattr(members, "grow", lambda inputs, *others: grown.append(inputs))
+    static = marked.tensors["static"].clone()
+    static[:, 0] = marked.tensors["row"]  # an input of the trees that names its window
+    named = replace(marked, tensors={name: t for name, t in marked.tensors.items() if name != "row"})
+    named.tensors["static"] = static
+    for fold in range(material.fold_count):
+        unseen = {oid for oid, place in material.folds.items() if place == fold}
+        hidden, others = rows_of(marked, unseen), rows_of(marked, material.folds.keys() - unseen)
+        training, validation = (set(examples.tensors["row"].tolist()) for examples in marked.sets(unseen))
+        named.trees(made_bundle.members[0].forest, unseen, 0)
+        of_trees = set(grown.pop()[:, -len(PREPROCESS.static)].astype(int).tolist())
+        assert hidden
+        assert not hidden & (training | validation | of_trees)
+        assert others & training
+        assert others & of_trees
+
+
+def test_a_bundle_hides_each_fold_from_the_member_that_will_judge_it(made_bundle, material, monkeypatch):
+    asked = []
+    learn = Trainer.member
+
+    def noted(self, unseen, seed):
+        asked.append(unseen)
+        return learn(self, unseen, seed)
+
+    monkeypatch.setattr(Trainer, "member", noted)
+    codes = encode_all((a for s in material.sequences for a in s.alerts), made_bundle.model.coder.encoder, PREPROCESS)
+    found = train_bundle(
+        made_bundle.config, material, made_bundle.preprocessor, made_bundle.model.coder.encoder, codes, {}
+    )
+    assert len(asked) == len(found.members)
+    for oid, place in found.folds.items():
+        assert [oid in unseen for unseen in asked] == [member == place for member in range(len(asked))]
+
+
+def test_offsets_of_a_member_are_fitted_without_its_fold(made_bundle, monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, folds = np.arange(40) % 3, np.arange(40) % 2
+    held = HeldOut(rng.normal(0, 1, (40, 2, 3)), labels, folds)
+    asked = []
+    monkeypatch.setattr(members, "fit_offsets", lambda groups: asked.append(groups))
+    even_out(made_bundle, {2: held})
+    for fold, ((logits, kept),) in enumerate(asked):
+        others = folds != fold
+        np.testing.assert_array_equal(kept, labels[others])
+        np.testing.assert_array_equal(logits, held.logits[others, folds[others]])
 
 
 def test_a_card_says_how_far_real_objects_are_from_the_aims():
@@ -248,6 +310,7 @@ def test_a_card_says_how_far_real_objects_are_from_the_aims():
             "balanced_accuracy": value,
             "balanced_accuracy_interval": [value - 0.1, value + 0.1],
             "ece": ece,
+            "ece_interval": [0.0, 2 * ece],
             "recall": recall,
         }
 
@@ -269,7 +332,8 @@ def test_a_card_says_how_far_real_objects_are_from_the_aims():
 
 def test_cards_name_classes_that_sets_hold_too_seldom():
     def report(covered):
-        entry = {"ece": 0.01, "balanced_accuracy": 1.0, "balanced_accuracy_interval": [1.0, 1.0], "recall": {}}
+        entry = {"ece": 0.01, "ece_interval": [0.0, 0.02], "balanced_accuracy": 1.0, "recall": {}}
+        entry["balanced_accuracy_interval"] = [1.0, 1.0]
         return {"origin": "real", "n": {"2": entry | {"conformal": {"covered": covered}}}}
 
     held = {"AGN": {"value": 0.9, "n": 40}, "SN": {"value": 0.5, "n": 29}}

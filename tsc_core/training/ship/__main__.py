@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tsc_core.sources.demo import demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.training.ship.cards import Sets, measure, write_card, write_metrics
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
-from tsc_core.training.ship.material import BOGUS_BELOW, FOLDS, Known, Material, deal_folds, real, simulated
+from tsc_core.training.ship.material import BOGUS_BELOW, Known, Material, deal_folds, real, simulated, views
 from tsc_core.training.ship.members import Codes, encode_all, train_bundle
 from tsc_core.training.ship.strangers import strangers, write_strangers
 
@@ -47,19 +48,25 @@ def gather(args: argparse.Namespace) -> Material:
     return Material(made, known, unlabelled, deal_folds(known))
 
 
-def describe(material: Material) -> list[str]:
-    """What a bundle was trained on, for its card."""
-    proxies = sum(item.origin not in ("real", "simulated") for item in material.real)
-    counts = {
-        c: sum(k.label == c and k.origin == "real" for k in material.real) for c in ("AGN", "SN", "VS", "asteroid")
-    }
+def describe(material: Material, config: RunConfig) -> list[str]:
+    """What a bundle was trained on, for its card: objects of its classes that give a window."""
+    learnt = [k for k in (*material.simulated, *material.real) if k.label in config.model.classes]
+    learnt = [known for known in learnt if views(known, config.model)]
+
+    def counted(origin: str) -> str:
+        counts = Counter(known.label for known in learnt if known.origin == origin)
+        return ", ".join(f"{name} {counts[name]}" for name in config.model.classes if counts[name]) or "none"
+
+    proxies = sum(known.origin not in ("real", "simulated") for known in learnt)
+    bogus = f" and {proxies} with drb < {BOGUS_BELOW} as bogus (a proxy, not a label)" if proxies else ""
     return [
-        f"{len(material.simulated)} simulated objects (seed {TRAIN_SEED}), the five classes in equal numbers.",
-        "Real ZTF objects with labels: " + ", ".join(f"{name} {count}" for name, count in counts.items()) + ".",
-        f"{proxies} real objects with drb < {BOGUS_BELOW} as bogus (a proxy, not a label).",
-        f"Scaling fitted on simulated objects and {len(material.unlabelled)} real ones without a class; the encoder "
-        "trained on the classes of simulated stamps and, for real stamps, on numbers their packets state.",
-        f"{FOLDS} members; each real object with a label is unseen by one of them, and is evaluated by that one.",
+        f"Simulated objects (seed {TRAIN_SEED}): {counted('simulated')}.",
+        f"Real ZTF objects with labels: {counted('real')}{bogus}.",
+        f"Scaling fitted on {len(material.simulated)} simulated objects of the five classes and "
+        f"{len(material.unlabelled)} real ones without a class; the encoder trained on the classes of simulated stamps "
+        "and, for real stamps, on numbers their packets state.",
+        f"{material.fold_count} members; each real object with a label is unseen by one of them, and is evaluated by "
+        "that one. Temperatures are fitted on these held-out answers, each class weighing the same.",
     ]
 
 
@@ -180,7 +187,7 @@ def ship(
 ) -> tuple[Path, Bundle]:
     """Train one bundle and save it."""
     summary = "Classifier of one alert." if config.model.kind == "stamp" else "Classifier of a sequence of alerts."
-    trained_on = [*describe(material), *([TAKEN_OVER] if args.encoders else [])]
+    trained_on = [*describe(material, config), *([TAKEN_OVER] if args.encoders else [])]
     card = {"summary": summary, "trained_on": trained_on, "limits": list(LIMITS), "licence": LICENCE}
     bundle = train_bundle(config, material, fit_preprocessor(config, material), encoder, codes, card)
     return save_bundle(bundle, args.out / config.name), bundle

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle
-from tsc_core.evaluation.metrics import summarise
 from tsc_core.evaluation.results import DRIFT
 from tsc_core.features import galactic
 from tsc_core.inference.bulk import evaluate
@@ -40,20 +39,14 @@ def period(known: Known) -> int:
 
 
 def by_period(bundle: Bundle, material: Material) -> dict[str, dict]:
-    """Metrics of the first n that the bundle serves, on the real labelled objects of each period, held out."""
-    chosen = {k.sequence.oid: k for k in material.real if k.origin == "real"}
-    source = MemorySource("real", (k.sequence for k in chosen.values()))
-    found = evaluate(Predictor([bundle]), source, {oid: k.label for oid, k in chosen.items()}, "last")
-    if not found.rows:
-        return {}
-    n, groups = min(found.rows), defaultdict(list)
-    for oid, label, probabilities in found.rows[n]:
-        groups[WHEN[period(chosen[oid])]].append((found.classes[n].index(label), probabilities))
-    return {when: _summary(groups[when], found.classes[n]) for when in WHEN if groups[when]}
-
-
-def _summary(rows: list, classes: tuple[str, ...]) -> dict:
-    return summarise(np.array([label for label, _ in rows]), np.stack([p for _, p in rows]), classes)
+    """Report of the first n that the bundle serves, on the real labelled objects of each period, held out."""
+    source, predictor, found = MemorySource("real", (k.sequence for k in material.real)), Predictor([bundle]), {}
+    for place, when in enumerate(WHEN):
+        labels = {k.sequence.oid: k.label for k in material.real if k.origin == "real" and period(k) == place}
+        report = evaluate(predictor, source, labels, "last").report()["n"]
+        if report:
+            found[when] = report[min(report, key=int)]
+    return found
 
 
 def across_time(bundle: Bundle, material: Material) -> dict[str, dict]:

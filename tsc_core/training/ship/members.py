@@ -243,8 +243,8 @@ def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
 def even_out(bundle: Bundle, held: dict[int, HeldOut]) -> None:
     """Add to each member's output the class offsets that make classes weigh the same on real objects.
 
-    The offsets of a member come from what the other members did not see of the other folds: neither it nor they
-    know of the objects that it is tested on. They go into the bias of the last layer.
+    The offsets of a member come from objects of the other folds, each by the member that did not see it: no answer on
+    the objects that the member is tested on takes part. They go into the bias of the last layer.
     """
     for fold, member in enumerate(bundle.members):
         others = {n: rows.without(fold) for n, rows in held.items()}
