@@ -18,22 +18,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle
 from tsc_core.config import RunConfig, to_dict
 from tsc_core.evaluation.metrics import summarise
-from tsc_core.training.batches import in_order
 from tsc_core.training.boosting import boosted_probabilities
+from tsc_core.training.calibration import fit_offsets, logits_of
 from tsc_core.training.environment import environment
 from tsc_core.training.experiments import OBJECTS, REPORT
 from tsc_core.training.frozen import CodedExamples
-from tsc_core.training.objective import probabilities
 from tsc_core.training.ship.material import FOLDS, Material, deal_folds
 from tsc_core.training.ship.members import Codes, Trainer, encode_all
 from tsc_core.training.statistics import compare, summary
 from tsc_core.training.trainer import write_json
 
 BUNDLES = ("stamp", "temporal_2", "temporal_5")
+LEAST = 1e-6  # probability of boosting, so that its logarithm is finite
 COMPLETE, BOOSTING = "complete", "boosting on the same metadata"
 TITLE = "Inputs taken away, real objects held out by fold (balanced accuracy in per cent; window last, no AllWISE)"
 
@@ -75,20 +76,29 @@ def variants(config: RunConfig) -> tuple[Variant, ...]:
 
 
 def held_out(variant: Variant, trainer: Trainer, folds: dict[str, int], seed: int) -> tuple[list[int], np.ndarray]:
-    """Real objects of the trainer (places in `trainer.known`), and probabilities (N, K) of their newest window."""
-    places = [i for i, k in enumerate(trainer.known) if k.origin == "real" and trainer.rows[i]]
-    found = {}
-    for fold in range(max(folds.values()) + 1):
+    """Real objects of the trainer (places in `trainer.known`), and probabilities (N, K) of their newest window.
+
+    Class offsets are fitted as for the shipped bundles, on the objects of the other folds.
+    """
+    places = [i for i, k in enumerate(trainer.known) if k.is_real and trainer.rows[i]]
+    own = np.array([folds[trainer.known[i].sequence.oid] for i in places])
+    logits = np.zeros((len(places), len(variant.config.model.classes)))
+    labels = np.array([variant.config.model.classes.index(trainer.known[i].label) for i in places])
+    for fold in np.unique(own):
         unseen = {oid for oid, place in folds.items() if place == fold}
-        tested = [i for i in places if trainer.known[i].sequence.oid in unseen]
-        examples = CodedExamples(trainer.tensors, jitter=False).take([trainer.rows[i][0] for i in tested])
+        tested = [trainer.rows[i][0] for i in places if trainer.known[i].sequence.oid in unseen]
+        examples = CodedExamples(trainer.tensors, jitter=False).take(tested)
         if variant.boosted:
-            training, validation = trainer.sets(unseen)
-            scores, _ = boosted_probabilities((training, validation, examples), seed + fold)
+            scores, _ = boosted_probabilities((*trainer.sets(unseen), examples), seed + int(fold))
+            logits[own == fold] = np.log(np.clip(scores, LEAST, None))
         else:
-            scores = probabilities(trainer.member(unseen, seed + fold).eval(), list(in_order(examples, 256)))
-        found |= dict(zip(tested, scores, strict=True))
-    return places, np.stack([found[i] for i in places])
+            logits[own == fold] = logits_of(trainer.member(unseen, seed + int(fold)), examples)
+    found = logits.copy()
+    for fold in np.unique(own):
+        others = own != fold
+        found[~others] += fit_offsets([(logits[others], labels[others])])
+    tested = [row for row, i in enumerate(places) if trainer.known[i].origin == "real"]
+    return [places[row] for row in tested], softmax(found[tested], axis=1)
 
 
 def run_variant(
@@ -190,9 +200,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=CHECKPOINTS / "runs" / "real_ablations")
     parser.add_argument("--real", type=Path, required=True, help="archive of real packets")
     parser.add_argument("--labels", type=Path, required=True, help="their labels, CSV")
-    parser.add_argument("--objects", type=int, default=2500, help="simulated objects to learn from (default 2500)")
+    parser.add_argument("--objects", type=int, default=1500, help="simulated objects to learn from (default 1500)")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--deals", type=int, default=3, help="deals of the folds (default 3)")
+    parser.add_argument("--deals", type=int, default=2, help="deals of the folds (default 2)")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     run(gather(args), args.checkpoints, args.out, args.deals)
