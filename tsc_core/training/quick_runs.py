@@ -32,7 +32,8 @@ class Size:
     steps: int | None = None
 
 
-SIZES = {"rotations": Size(held=60), "complete": Size(8000, 300, 3000)}  # complete: held against the paper's accuracy
+LARGE = Size(8000, 300, 3000)  # of what is held against the paper's own accuracy
+SIZES = {"rotations": Size(held=60), "allwise": LARGE, "complete": LARGE}
 
 
 def _with_subclass(made: MadeObject) -> tuple:
