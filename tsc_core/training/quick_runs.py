@@ -32,8 +32,7 @@ class Size:
     steps: int | None = None
 
 
-LARGE = Size(8000, 300, 3000)  # of what is held against the paper's own accuracy
-SIZES = {"rotations": Size(held=60), "allwise": LARGE, "complete": LARGE}
+SIZES = {"rotations": Size(held=60), "complete": Size(8000, 300, 3000)}  # complete: held against the paper's accuracy
 
 
 def _with_subclass(made: MadeObject) -> tuple:
