@@ -310,14 +310,14 @@ def test_a_card_says_how_far_real_objects_are_from_the_aims():
             "balanced_accuracy": value,
             "balanced_accuracy_interval": [value - 0.1, value + 0.1],
             "ece": ece,
-            "ece_interval": [0.0, 2 * ece],
+            "ece_of_sample": 0.01,
             "recall": recall,
         }
 
     short = "\n".join(against_aims({"origin": "real", "n": {"2": found(0.85, 0.06), "3": found(0.5, 0.01)}}))
     assert "| 2 | 0.90 | 0.850 [0.750-0.950] | 0.050 |" in short
     assert "one SN more or less is 0.050" in short
-    assert "above 0.05 at n = 2" in short
+    assert "above 0.05 at n = 2 (0.060); with objects as they come instead of classes alike, at most 0.010." in short
     assert "What was tried" in short
     perhaps = "\n".join(against_aims({"origin": "real", "n": {"2": found(0.91, 0.02)}}))
     assert "| 2 | 0.90 | 0.910 [0.810-1.010] | 0.000 |" in perhaps
@@ -332,7 +332,7 @@ def test_a_card_says_how_far_real_objects_are_from_the_aims():
 
 def test_cards_name_classes_that_sets_hold_too_seldom():
     def report(covered):
-        entry = {"ece": 0.01, "ece_interval": [0.0, 0.02], "balanced_accuracy": 1.0, "recall": {}}
+        entry = {"ece": 0.01, "ece_of_sample": 0.01, "balanced_accuracy": 1.0, "recall": {}}
         entry["balanced_accuracy_interval"] = [1.0, 1.0]
         return {"origin": "real", "n": {"2": entry | {"conformal": {"covered": covered}}}}
 

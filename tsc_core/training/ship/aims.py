@@ -110,9 +110,11 @@ def _few(aimed: Mapping) -> str:
 
 
 def _calibration(report: Mapping) -> str:
-    above = [n for n, found in report["n"].items() if found["ece"] > ECE]
-    if above:
-        return f"Calibration error above {ECE} at n = {', '.join(above)}."
-    greatest = max(report["n"].values(), key=lambda found: found["ece"])
-    high = greatest["ece_interval"][1]
-    return f"Calibration error at most {ECE} at every n: the greatest is {greatest['ece']:.3f} (up to {high:.3f})."
+    found = report["n"]
+    above = [f"n = {n} ({entry['ece']:.3f})" for n, entry in found.items() if entry["ece"] > ECE]
+    greatest = max(entry["ece"] for entry in found.values())
+    said = (
+        f"above {ECE} at {', '.join(above)}" if above else f"at most {ECE} at every n: the greatest is {greatest:.3f}"
+    )
+    as_they_come = max(entry["ece_of_sample"] for entry in found.values())
+    return f"Calibration error {said}; with objects as they come instead of classes alike, at most {as_they_come:.3f}."
