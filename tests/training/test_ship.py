@@ -327,7 +327,11 @@ def test_a_card_says_how_far_real_objects_are_from_the_aims():
     made = "\n".join(against_aims({"origin": "simulated", "n": {"1": found(0.5, 0.2), "2": found(0.5, 0.2)}}))
     assert "| 2 | 0.98 | 0.500 [0.400-0.600] | 0.480 |" in made
     assert "| 1 |" not in made
-    assert against_aims({"origin": "simulated", "n": {"1": found(0.5, 0.2)}}) == []
+    one = "\n".join(against_aims({"origin": "simulated", "n": {"1": found(0.5, 0.2)}}))
+    assert "Calibration error above 0.05 at n = 1" in one
+    assert "| 1 |" not in one
+    assert "Calibration error above" in "\n".join(against_aims({"origin": "real", "n": {"3": found(0.5, 0.06)}}))
+    assert against_aims({"origin": "real", "n": {}}) == []
 
 
 def test_cards_name_classes_that_sets_hold_too_seldom():
