@@ -110,6 +110,15 @@ class Bundle:
         return alone + self._trees(self._trees.newest(batch))
 
     @cached_property
+    def metadata_reader(self) -> Forest:
+        """What puts an object's metadata into one row, as the trees see them; it has no trees itself."""
+        return Forest(self.config.model, self.config.preprocess)
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """Metadata (B, F) of each object after its last detection."""
+        return self.metadata_reader.newest(batch)
+
+    @cached_property
     def _trees(self) -> Forest | None:
         forests = [member.forest for member in self.members]
         alike = len({len(forest.roots) if forest else 0 for forest in forests}) == 1
@@ -220,13 +229,14 @@ def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Mapping]:
         scores, classes = dict(kept["scores"]), bundle.classes_after(int(n))
         if tuple(scores) != classes or any(len(rows) != len(bundle.members) for rows in scores.values()):
             raise BundleError(f"doubt at n = {n} needs scores of {', '.join(classes)} by {len(bundle.members)} members")
-        means, precisions = (np.array(kept[name], dtype=np.float64) for name in ("means", "precisions"))
-        members, logits = len(bundle.members), len(bundle.classes)
-        if means.shape[::2] != (members, logits) or means.ndim != 3 or precisions.shape != (members, logits, logits):
-            raise BundleError(f"doubt at n = {n} needs means and precisions of {logits} logits by {members} members")
+        means, precision = (np.array(kept[name], dtype=np.float64) for name in ("means", "precision"))
+        width = bundle.metadata_reader.width
+        known = 1 <= len(means) <= len(classes)
+        if not known or means.shape[1:] != (width,) or precision.shape != (width, width):
+            raise BundleError(f"doubt at n = {n} needs means and a precision of {width} numbers of metadata")
         rows = [np.array(row, dtype=np.float64) for rows in scores.values() for row in rows]
         rows.append(np.array(kept["distances"], dtype=np.float64))
-        if not all(np.isfinite(array).all() for array in (means, precisions, *rows)):
+        if not all(np.isfinite(array).all() for array in (means, precision, *rows)):
             raise BundleError(f"doubt at n = {n} needs finite numbers")
         if any(row.ndim != 1 or (np.diff(row) < 0).any() for row in rows) or len(rows[-1]) != 101:
             raise BundleError(f"doubt at n = {n} needs scores in ascending order, and 101 percentiles")

@@ -104,7 +104,8 @@ def test_the_coverage_of_sets_is_reported(source):
     made = bundle("stamp", 1, members=2, folds={"SIM1bulk": 1, "SIM2bulk": 0})
     rng = np.random.default_rng(0)
     labels, folds, logits = np.arange(40) % 5, np.arange(40) % 2, rng.normal(0, 1, (40, 2, 5))
-    doubt = Doubt.fit(made.classes, strangeness(logits[:, 0]), logits, labels, folds)
+    inputs = rng.normal(0, 1, (40, made.metadata_reader.width))
+    doubt = Doubt.fit(made.classes, strangeness(logits[:, 0]), inputs, labels, folds, 2)
     found = bulk.evaluate(Predictor([replace(made, doubt={1: doubt.to_dict()})]), source, LABELS)
     report = found.report()["n"]["1"]
     assert json.loads(json.dumps(report, allow_nan=False)) == report

@@ -10,9 +10,10 @@ import torch
 from tests.made_objects import bundle, fetched
 from tsc_core.alerts import Step
 from tsc_core.bundle import BundleError, load_bundle, save_bundle
-from tsc_core.inference.doubt import Doubt, abstention, distance, flags, spread, strangeness
+from tsc_core.inference.doubt import UNLIKE_ABOVE, Doubt, abstention, distance, flags, spread, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.preprocessing import select_alerts
+from tsc_core.sources.demo import demo_source
 from tsc_core.survey import TEMPORAL_CLASSES
 
 CLASSES = ("AGN", "SN", "VS")
@@ -32,7 +33,7 @@ def fitted(count=600, seed=0):
     labels, logits = drawn(count, seed)
     folds = np.arange(count) % MEMBERS
     own = logits[np.arange(count), folds]
-    return Doubt.fit(CLASSES, strangeness(own), logits, labels, folds), labels, logits, folds
+    return Doubt.fit(CLASSES, strangeness(own), own, labels, folds, MEMBERS), labels, logits, folds
 
 
 def test_strangeness_is_the_log_odds_against_a_class():
@@ -64,7 +65,7 @@ def test_sets_of_held_out_objects_cover_each_class(coverage):
 
 def test_p_values_by_hand():
     scores = {"AGN": (np.array([0.0, 2.0]), np.array([1.0])), "SN": (np.array([]), np.array([]))}
-    found = Doubt(scores, np.zeros((2, 1, 2)), np.stack([np.eye(2)] * 2), np.arange(101.0))
+    found = Doubt(scores, np.zeros((1, 2)), np.eye(2), np.arange(101.0))
     both = np.array([[1.5, 9.0], [0.5, 9.0]])  # above: 2.0 of the first member's, 1.0 of the second's
     assert found.p_values(both) == {"AGN": 3 / 4, "SN": 1.0}
     assert found.p_values(np.array([[1.5, 9.0]]), own=1) == {"AGN": 2 / 3, "SN": 1.0}
@@ -88,7 +89,7 @@ def test_what_held_out_objects_say_of_coverage_can_fall_short():
     folds = np.arange(1000) % MEMBERS
     logits[folds == 0] = logits[folds == 0][..., [1, 2, 0]]  # a fold of objects that are told wrongly
     own = logits[np.arange(1000), folds]
-    found = Doubt.fit(CLASSES, strangeness(own), logits, labels, folds)
+    found = Doubt.fit(CLASSES, strangeness(own), own, labels, folds, MEMBERS)
     sets = [found.conformal(strangeness(own[i][None]), 0.9, folds[i]) for i in range(1000)]
     hit = np.array([CLASSES[label] in s for s, label in zip(sets, labels, strict=True)])
     assert hit[folds == 0].mean() < 0.6
@@ -96,30 +97,38 @@ def test_what_held_out_objects_say_of_coverage_can_fall_short():
 
 
 def test_distance_of_theory():
-    means, precisions = np.array([[[0.0, 0.0], [10.0, 0.0]]]), np.diag([1.0, 0.25])[None]
-    assert distance(np.array([[3.0, 4.0]]), means, precisions) == 9 + 4
-    assert distance(np.array([[9.0, 0.0]]), means, precisions) == 1
-    assert distance(np.array([[9.0, 0.0], [3.0, 4.0]]), means.repeat(2, 0), precisions.repeat(2, 0)) == 7
+    means, precision = np.array([[0.0, 0.0], [10.0, 0.0]]), np.diag([1.0, 0.25])
+    assert distance(np.array([[3.0, 4.0], [9.0, 0.0]]), means, precision).tolist() == [9 + 4, 1]
 
 
 def test_what_is_like_nothing_known_is_told():
     found, *_ = fitted()
     _, logits = drawn(1500, seed=5)
-    new = np.array([found.unlike(row) for row in logits])
+    new = np.array([found.unlike(row) for row in logits[:, 0]])
     assert np.mean(new >= 97.5) < 0.05
-    assert np.mean(new < 50) == pytest.approx(0.5, abs=0.08)  # members' mean varies less than one of them
-    assert found.unlike(np.full((MEMBERS, 3), 30.0)) == 100
-    assert found.unlike(np.array([[40.0, -1.0, 1.0]]), own=1) == 100  # sure of a class, and far from it
+    assert np.mean(new < 50) == pytest.approx(0.5, abs=0.05)
+    assert found.unlike(np.full(3, 30.0)) == 100
+    assert found.unlike(np.array([40.0, -1.0, 1.0])) == 100  # on the side of a class, and far from it
 
 
 def test_a_class_that_only_one_fold_has_is_fitted():
     labels, logits = drawn(60, 1)
     labels[:], folds = np.arange(60) % 2, np.arange(60) % MEMBERS
     labels[4] = 2
-    found = Doubt.fit(CLASSES, strangeness(logits[:, 0]), logits, labels, folds)
-    assert found.means.shape == (MEMBERS, 3, 3)
-    assert np.isfinite(found.means).all()
-    assert np.isfinite(found.precisions).all()
+    found = Doubt.fit(CLASSES, strangeness(logits[:, 0]), logits[:, 0], labels, folds, MEMBERS)
+    assert found.means.shape == (3, 3)
+    for values in (found.means, found.precision, found.distances):
+        assert np.isfinite(values).all()
+    alone = Doubt.fit(CLASSES, strangeness(logits[:, 0]), logits[:, 0], labels, folds * 0, 1)
+    assert np.isfinite(alone.distances).all()  # nothing is left of one fold without it
+
+
+def test_numbers_that_never_change_say_nothing():
+    labels, logits = drawn(200, 2)
+    same = np.concatenate([logits[:, 0], np.full((200, 1), 7.0)], axis=1)
+    found = Doubt.fit(CLASSES, strangeness(logits[:, 0]), same, labels, np.arange(200) % MEMBERS, MEMBERS)
+    assert found.unlike(same[0]) < 100
+    assert found.unlike(same[0] + [0, 0, 0, 60.0]) == 100
 
 
 def test_what_is_kept_survives_json():
@@ -129,7 +138,7 @@ def test_what_is_kept_survives_json():
     for row in logits:
         p, q = found.p_values(strangeness(row)), again.p_values(strangeness(row))
         assert q == pytest.approx(p, abs=0.05)
-        assert again.unlike(row) == pytest.approx(found.unlike(row), abs=0.1)
+        assert again.unlike(row[0]) == pytest.approx(found.unlike(row[0]), abs=0.1)
 
 
 def test_spread_holds_the_mean():
@@ -157,9 +166,11 @@ def test_abstention_and_its_reason():
 
 @pytest.fixture(scope="module")
 def doubting():
-    """A bundle of random weights with doubt fitted on made logits around its own."""
+    """A bundle of random weights with doubt fitted on made logits and metadata."""
     made = bundle("temporal", 2, members=MEMBERS, temperatures={2: 2.0}, folds={"SIM1test": 1})
-    found, *_ = fitted(200)
+    labels, logits = drawn(200, 0)
+    inputs = np.random.default_rng(1).normal(size=(200, made.metadata_reader.width))
+    found = Doubt.fit(CLASSES, strangeness(logits[:, 0]), inputs, labels, np.arange(200) % MEMBERS, MEMBERS)
     return replace(made, doubt={2: found.to_dict()})
 
 
@@ -169,7 +180,7 @@ def test_a_prediction_tells_its_doubt(doubting):
     known = Doubt.from_dict(doubting.doubt[2])
     strange = strangeness((scored.logits / 2.0).numpy())
     assert step.conformal == known.conformal(strange)
-    assert step.unlike == known.unlike(scored.logits.numpy())
+    assert step.unlike == known.unlike(scored.inputs.double().numpy())
     assert step.coverage == 0.9
     assert all(step.low[name] <= step.probabilities[name] <= step.high[name] for name in TEMPORAL_CLASSES)
     wide = Predictor([doubting], coverage=0.9999).predict(fetched())
@@ -201,6 +212,19 @@ def test_a_bundle_from_before_doubt_loads(doubting, tmp_path):
     assert step.low is not None
 
 
+def test_shipped_bundles_tell_absurd_metadata():
+    source, told, usual = demo_source(), [], []
+    predictor = Predictor.shipped(["stamp"], exact=True)
+    for oid in source.oids():
+        found = source.fetch(oid)
+        absurd = [replace(a, record={**a.record, "magpsf": -40.0, "fwhm": 900.0, "distnr": 1e9}) for a in found.alerts]
+        usual += [step.unlike for step in predictor.predict(found).steps]
+        told += [step.unlike for step in predictor.predict(replace(found, alerts=tuple(absurd))).steps]
+    assert len(told) == len(usual) >= 20
+    assert np.mean(np.array(told) >= UNLIKE_ABOVE) > 0.9
+    assert np.mean(np.array(usual) >= UNLIKE_ABOVE) < 0.2
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -209,9 +233,10 @@ def test_a_bundle_from_before_doubt_loads(doubting, tmp_path):
         (lambda d: d["scores"]["SN"].pop(), "scores of AGN, SN, VS by 4 members"),
         (lambda d: d["scores"]["SN"][0].append(float("nan")), "finite"),
         (lambda d: d["scores"]["SN"][0].append(-1e9), "ascending"),
-        (lambda d: d.update(means=[]), "means and precisions"),
-        (lambda d: d["means"].pop(), "means and precisions"),
-        (lambda d: d["precisions"][0].pop(), "inhomogeneous"),
+        (lambda d: d.update(means=[]), "means and a precision"),
+        (lambda d: d["means"].append(d["means"][0]), "means and a precision"),
+        (lambda d: d.update(precision=[[1.0]]), "means and a precision"),
+        (lambda d: d["precision"][0].pop(), "inhomogeneous"),
         (lambda d: d["distances"].pop(), "101 percentiles"),
         (lambda d: d["distances"].__setitem__(3, float("inf")), "finite"),
         (lambda d: d.pop("distances"), "distances"),

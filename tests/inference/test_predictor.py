@@ -223,14 +223,10 @@ def test_a_match_changes_the_answer_and_none_is_no_error():
 
 
 def test_colours_apart_change_the_answer_but_not_how_strange_an_object_is():
-    known = Doubt.fit(
-        TEMPORAL_CLASSES,
-        np.random.default_rng(0).normal(size=(60, 3)),
-        np.random.default_rng(1).normal(size=(60, 2, 3)),
-        np.arange(60) % 3,
-        np.arange(60) // 3 % 2,
-    )
-    made = bundle("temporal", 2, members=2, colours=colours(), doubt={2: known.to_dict()})
+    made, rng = bundle("temporal", 2, members=2, colours=colours()), np.random.default_rng(0)
+    inputs = rng.normal(size=(60, made.metadata_reader.width))
+    known = Doubt.fit(TEMPORAL_CLASSES, rng.normal(size=(60, 3)), inputs, np.arange(60) % 3, np.arange(60) // 3 % 2, 2)
+    made = replace(made, doubt={2: known.to_dict()})
     found, (star, match) = fetched(), (AllWise(15.0, w2, float("nan"), float("nan")) for w2 in (15.0, 13.0))
     fitted = [(select_alerts(found).used, allwise) for allwise in (star, match)]
     made = replace(made, preprocessor=Preprocessor.fit(made.config.preprocess, fitted))

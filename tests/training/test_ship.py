@@ -293,7 +293,7 @@ def test_a_bundle_hides_each_fold_from_the_member_that_will_judge_it(made_bundle
 def test_offsets_of_a_member_are_fitted_without_its_fold(made_bundle, monkeypatch):
     rng = np.random.default_rng(0)
     labels, folds = np.arange(40) % 3, np.arange(40) % 2
-    held = HeldOut(rng.normal(0, 1, (40, 2, 3)), labels, folds)
+    held = HeldOut(rng.normal(0, 1, (40, 2, 3)), np.zeros((40, 4)), labels, folds)
     asked = []
     monkeypatch.setattr(members, "fit_offsets", lambda groups: asked.append(groups))
     even_out(made_bundle, {2: held})

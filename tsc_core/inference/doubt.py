@@ -4,9 +4,9 @@ Conformal sets are class-conditional ("Mondrian", Vovk 2012) and cross-conformal
 against real objects of that class, every one scored by the member that was trained without it. A class is in the
 set unless fewer than 1 - coverage of its own objects looked as strange. Priors do not enter.
 
-Unlikeness is the Mahalanobis distance of the logits from the nearest class among the real objects that a member was
-trained on (Lee et al. 2018, in the last layer), as a percentile of the same for held-out objects. The energy of the
-logits was tried too: it calls an object with absurd metadata an ordinary one.
+Unlikeness is the Mahalanobis distance of an object's metadata, as the trees see them, from the nearest class of the
+real objects that the members learnt from (Lee et al. 2018), as a percentile of the same for objects of a fold that was
+left out. The distance of logits was tried: it calls absurd metadata ordinary, and clear objects strange.
 """
 
 from __future__ import annotations
@@ -22,33 +22,39 @@ from tsc_core.alerts import Step
 COVERAGE = 0.9
 UNLIKE_ABOVE = 97.5  # percentile of held-out objects from which on an object is called unlike the training data
 PERCENTILES = np.arange(101)
-SHRINKAGE = 0.01  # of covariances, towards a sphere
+SHRINKAGE = 0.1  # of the covariance, towards a sphere
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubt:
-    """What is kept of real objects after n detections: M members, K classes, C logits.
+    """What is kept of real objects after n detections: M members, K classes, F numbers of metadata.
 
     Attributes
     ----------
     scores : dict of class to tuple of M ndarray
         Strangeness of the class's own objects, ascending, by the member that did not see them.
-    means : ndarray (M, K', C)
-        Mean logits of the K' classes that have objects, over those the member was trained on.
-    precisions : ndarray (M, C, C)
-        Inverse covariance of the logits within a class.
+    means : ndarray (K', F)
+        Mean metadata of the K' classes that have objects.
+    precision : ndarray (F, F)
+        Inverse covariance of the metadata within a class.
     distances : ndarray (101,)
-        Percentiles 0, 1, ... 100 of the distance of held-out objects.
+        Percentiles 0, 1, ... 100 of the distance of objects from what the other folds would have given.
     """
 
     scores: dict[str, tuple[np.ndarray, ...]]
     means: np.ndarray
-    precisions: np.ndarray
+    precision: np.ndarray
     distances: np.ndarray
 
     @classmethod
     def fit(
-        cls, classes: Sequence[str], strange: np.ndarray, logits: np.ndarray, labels: np.ndarray, folds: np.ndarray
+        cls,
+        classes: Sequence[str],
+        strange: np.ndarray,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        folds: np.ndarray,
+        members: int,
     ) -> Doubt:
         """From N labelled objects.
 
@@ -57,20 +63,22 @@ class Doubt:
         classes : sequence of str
         strange : ndarray (N, K)
             `strangeness` by the member that did not see the object.
-        logits : ndarray (N, M, C)
-            By every member.
+        inputs : ndarray (N, F)
+            Scaled metadata (`tsc_core.bundle.Bundle.inputs`).
         labels, folds : ndarray (N,), int
             Index of the true class; the member that did not see the object.
+        members : int
+            How many members there are.
         """
-        members = range(logits.shape[1])
         scores = {
-            name: tuple(np.sort(strange[(labels == k) & (folds == fold), k]) for fold in members)
+            name: tuple(np.sort(strange[(labels == k) & (folds == fold), k]) for fold in range(members))
             for k, name in enumerate(classes)
         }
-        fitted = [_class_spread(logits[:, m].astype(np.float64), labels, folds != m) for m in members]
-        means, precisions = (np.stack(part) for part in zip(*fitted, strict=True))
-        own = [distance(row[[m]], means[[m]], precisions[[m]]) for row, m in zip(logits, folds, strict=True)]
-        return cls(scores, means, precisions, np.percentile(own, PERCENTILES))
+        own = np.empty(len(labels))
+        for fold in np.unique(folds):
+            others = folds != fold if (folds != fold).any() else folds == fold
+            own[folds == fold] = distance(inputs[folds == fold], *_class_spread(inputs[others], labels[others]))
+        return cls(scores, *_class_spread(inputs, labels), np.percentile(own, PERCENTILES))
 
     def p_values(self, strange: np.ndarray, own: int | None = None) -> dict[str, float]:
         """For each class, the share of its held-out objects that are at least as strange as this object would be.
@@ -101,26 +109,21 @@ class Doubt:
         limit = 1 - coverage + 1e-9  # 1 - 0.9 is a little less than 0.1
         return tuple(name for name, p in self.p_values(strange, own).items() if p > limit)
 
-    def unlike(self, logits: np.ndarray, own: int | None = None) -> float:
-        """Percentile of an object's distance among those of held-out objects, 0 to 100.
-
-        Logits (M, C), or (1, C) with `own`, the one member that did not see the object.
-        """
-        voting = slice(None) if own is None else [own]
-        found = distance(logits, self.means[voting], self.precisions[voting])
-        return float(np.interp(found, self.distances, PERCENTILES))
+    def unlike(self, inputs: np.ndarray) -> float:
+        """Percentile of the distance of an object with metadata (F,) among those of held-out objects, 0 to 100."""
+        return float(np.interp(distance(inputs[None], self.means, self.precision)[0], self.distances, PERCENTILES))
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
         scores = {name: [np.round(row, 4).tolist() for row in rows] for name, rows in self.scores.items()}
-        arrays = {name: _short(getattr(self, name)) for name in ("means", "precisions", "distances")}
+        arrays = {name: _short(getattr(self, name)) for name in ("means", "precision", "distances")}
         return {"scores": scores, **arrays}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Doubt:
         """The inverse of `to_dict`, to four decimals (`tsc_core.bundle` has checked the shapes)."""
         scores = {name: tuple(np.array(row, float) for row in rows) for name, rows in values["scores"].items()}
-        return cls(scores, *(np.array(values[name], float) for name in ("means", "precisions", "distances")))
+        return cls(scores, *(np.array(values[name], float) for name in ("means", "precision", "distances")))
 
 
 def _short(values: np.ndarray) -> list:
@@ -128,20 +131,20 @@ def _short(values: np.ndarray) -> list:
     return np.vectorize(lambda value: float(f"{value:.6g}"))(values).tolist()
 
 
-def _class_spread(logits: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means (K', C) of the classes and inverse covariance (C, C) within them, of the objects that are `seen`."""
-    rows = [seen & (labels == k) if (seen & (labels == k)).any() else labels == k for k in np.unique(labels)]
-    means = np.stack([logits[row].mean(0) for row in rows])
-    within = np.concatenate([logits[row] - mean for row, mean in zip(rows, means, strict=True)])
+def _class_spread(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (K', F) of the classes that there are, and inverse covariance (F, F) within them, of inputs (N, F)."""
+    means, place = np.unique(labels, return_inverse=True)
+    means = np.stack([inputs[labels == k].mean(0) for k in means]).astype(np.float64)
+    within = inputs - means[place]
     covariance = within.T @ within / len(within)
-    sphere = np.eye(len(covariance)) * max(SHRINKAGE * np.trace(covariance) / len(covariance), 1e-9)
-    return means, np.linalg.inv(covariance + sphere)
+    sphere = np.eye(len(covariance)) * max(np.trace(covariance) / len(covariance), 1e-9)
+    return means, np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
 
 
-def distance(logits: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> float:
-    """Squared Mahalanobis distance of logits (M, C) from the nearest of each member's classes, mean over members."""
-    apart = logits[:, None] - means  # (M, K', C)
-    return float(np.einsum("mkc,mcd,mkd->mk", apart, precisions, apart).min(1).mean())
+def distance(inputs: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distances (N,) of inputs (N, F) from the nearest of the means (K', F)."""
+    apart = inputs[:, None] - means
+    return np.einsum("nkf,fg,nkg->nk", apart, precision, apart, optimize=True).min(1)
 
 
 def strangeness(logits: np.ndarray) -> np.ndarray:

@@ -38,8 +38,8 @@ class Scored:
     """Probabilities of one step of one object: the mean (K,), each member's (M, K), and what they come from.
 
     `logits` (M, classes) are the members' own, `tempered` (M, K) those behind the probabilities, with temperature and
-    what colours say where they stand apart. `held_out` is the one member that voted where the object was trained on,
-    None where all did.
+    what colours say where they stand apart, `inputs` (F,) the scaled metadata. `held_out` is the one member that voted
+    where the object was trained on, None where all did.
     """
 
     n: int
@@ -48,6 +48,7 @@ class Scored:
     members: Tensor
     logits: Tensor
     tempered: Tensor
+    inputs: Tensor
     held_out: int | None = None
 
 
@@ -182,19 +183,19 @@ def _score_with(
         [(alerts, objects[i][1].allwise) for (i, _), alerts in windows.items()], seen.readings
     )
     batch = with_codes(bundle, examples, list(windows.values()), seen)
-    logits = bundle.logits(batch)  # (M, B, classes)
+    logits, inputs = bundle.logits(batch), bundle.inputs(batch)  # (M, B, classes), (B, F)
     for n in sorted({n for _, n in windows}):
         chosen = [(row, i) for row, (i, of) in enumerate(windows) if of == n]
         rows = [row for row, _ in chosen]
         tempered = bundle.tempered(logits[:, rows], n, batch.allwise[rows])
         members = tempered.softmax(-1)
         parts = (part.unbind(1) for part in (members, logits[:, rows], tempered))
-        for (_, i), mean, *found in zip(chosen, members.mean(0).unbind(), *parts, strict=True):
+        for (row, i), mean, *found in zip(chosen, members.mean(0).unbind(), *parts, strict=True):
             unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
             if unseen is not None:
                 found = [part[unseen : unseen + 1] for part in found]
                 mean = found[0][0]
-            yield (i, n), Scored(n, bundle, mean, *found, unseen)
+            yield (i, n), Scored(n, bundle, mean, *found, inputs[row], unseen)
 
 
 def with_codes(bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], seen: Seen) -> Batch:
@@ -265,5 +266,5 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
         step,
         conformal=known.conformal(strange, coverage, scored.held_out),
         coverage=coverage,
-        unlike=known.unlike(scored.logits.numpy(), scored.held_out),
+        unlike=known.unlike(scored.inputs.double().numpy()),
     )

@@ -33,9 +33,9 @@ SEEN = (
     "on that it is measured on, but expect somewhat less on other objects."
 )
 MADE = (
-    "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Simulated "
-    "colours scatter, and faint bands are noisy or missing: networks trained on simulated objects alone do not reach "
-    "the aim either (`checkpoints/runs/complete`). Thresholds of conformal sets are of real objects."
+    "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Networks "
+    "that learn from more simulated objects, and from those alone, come closer (`checkpoints/runs/complete`). "
+    "Thresholds of conformal sets are of real objects."
 )
 
 

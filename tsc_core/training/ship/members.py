@@ -182,9 +182,10 @@ def _window_codes(windows: Sequence[tuple[Alert, ...]], codes: Codes, width: int
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Logits (N, M, classes) of N real objects, labels (N,), and the member `folds` (N,) that did not see each."""
+    """Logits (N, M, classes) and metadata `inputs` (N, F) of N real objects, labels (N,), and who did not see each."""
 
     logits: np.ndarray
+    inputs: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
 
@@ -196,7 +197,7 @@ class HeldOut:
     def without(self, fold: int) -> HeldOut:
         """The objects of the other folds."""
         kept = self.folds != fold
-        return HeldOut(self.logits[kept], self.labels[kept], self.folds[kept])
+        return HeldOut(self.logits[kept], self.inputs[kept], self.labels[kept], self.folds[kept])
 
 
 def train_bundle(
@@ -234,7 +235,8 @@ def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
         for step in predictor.score([(selection, item.sequence)])[0]:
             if item.label in bundle.classes_after(step.n):
                 label = bundle.classes_after(step.n).index(item.label)
-                scored[step.n].append((step.logits.numpy(), label, bundle.folds[item.sequence.oid]))
+                row = (step.logits.numpy(), step.inputs.numpy(), label, bundle.folds[item.sequence.oid])
+                scored[step.n].append(row)
     rows = {n: tuple(map(np.array, zip(*found, strict=True))) for n, found in scored.items() if len(found) >= 20}
     return {n: HeldOut(*columns) for n, columns in rows.items()}
 
@@ -265,4 +267,4 @@ def temperature(bundle: Bundle, n: int, held: HeldOut) -> float:
 def fit_doubt(bundle: Bundle, n: int, held: HeldOut) -> Doubt:
     """What conformal sets and the flag "unlike the training data" need to know of held-out objects."""
     strange = strangeness(bundle.tempered(torch.from_numpy(held.unseen), n).numpy())
-    return Doubt.fit(bundle.classes_after(n), strange, held.logits, held.labels, held.folds)
+    return Doubt.fit(bundle.classes_after(n), strange, held.inputs, held.labels, held.folds, len(bundle.members))
