@@ -229,6 +229,8 @@ def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Mapping]:
         scores, classes = dict(kept["scores"]), bundle.classes_after(int(n))
         if tuple(scores) != classes or any(len(rows) != len(bundle.members) for rows in scores.values()):
             raise BundleError(f"doubt at n = {n} needs scores of {', '.join(classes)} by {len(bundle.members)} members")
+        if "precision" not in kept:
+            raise BundleError(f"doubt at n = {n} is of an older version: train the bundle anew")
         means, precision = (np.array(kept[name], dtype=np.float64) for name in ("means", "precision"))
         width = bundle.metadata_reader.width
         known = 1 <= len(means) <= len(classes)

@@ -72,6 +72,8 @@ def test_the_class_explained_is_that_of_the_priors(stamp):
     found, there = explain(predictor, fetched(), priors=priors, stamps=False), reweighted(step.probabilities, priors)
     assert found.top == max(there, key=there.get) != usual.top
     assert found.log_odds == pytest.approx(math.log(there[found.top] / (1 - there[found.top])), abs=1e-4)
+    tiny = explain(predictor, fetched(), priors={name: 1e-14 * rate for name, rate in priors.items()}, stamps=False)
+    assert tiny.log_odds == pytest.approx(found.log_odds)
     alone = explain(predictor, fetched(), priors={"SN": 1.0}, stamps=False)
     assert alone.top == "SN"
     assert all(math.isfinite(feature.change) for feature in alone.features)

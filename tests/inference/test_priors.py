@@ -1,5 +1,7 @@
 """Class frequencies: Bayes' rule by hand, and what a person may write."""
 
+from dataclasses import replace
+
 import pytest
 
 from tsc_core.alerts import Prediction, Step
@@ -70,6 +72,8 @@ def test_a_step_without_a_class_that_can_occur_is_left_out_and_the_others_stay()
     found = with_priors(Prediction("SIM1", "made", (), (first, STEP)), {"asteroid": 1})
     assert [step.probabilities for step in found.steps] == [{"AGN": 0, "SN": 0, "asteroid": 1}]
     assert found.flags == ("no class of the model at n = 2 can occur under the priors",)
+    never = replace(first, probabilities={"AGN": 1.0, "asteroid": 0.0})
+    assert with_priors(Prediction("SIM1", "made", (), (never,)), {"asteroid": 1}).steps == ()
     alone = with_priors(Prediction("SIM1", "made", (), (STEP,)), {"asteroid": 1})
     assert (alone.steps, len(alone.flags)) == ((), 1)
 

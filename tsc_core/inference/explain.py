@@ -162,11 +162,12 @@ class _Question:
     ) -> None:
         self.bundle, self.n, self.codes = bundle, n, codes
         rates = [1.0 if priors is None else priors.get(name, 0.0) for name in bundle.classes_after(n)]
-        self.rates = torch.tensor(rates, dtype=torch.float64).clamp(min=NEVER).log()
+        rates = torch.tensor(rates, dtype=torch.float64)
+        self.rates = (rates / rates.sum()).clamp(min=NEVER).log()
         self.stamps = torch.from_numpy(example.stamps)
         self.example = replace(example, stamps=example.stamps[:, :, :0, :0])  # codes stand for them
         shares = self._shares([self.example], None if codes is None else codes[None])
-        self.top = int(shares[0].argmax())
+        self.top = int(shares[0].where(rates > 0, -math.inf).argmax())
         self.log_odds = float(self._odds(shares)[0])
 
     def _shares(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:

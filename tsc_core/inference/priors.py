@@ -79,13 +79,17 @@ def natural(probabilities: Mapping[str, float]) -> dict[str, float]:
 def with_priors(prediction: Prediction, priors: Mapping[str, float] | None) -> Prediction:
     """A prediction under class frequencies, which each step then names; None: equal ones.
 
-    A step none of whose classes can occur is left out, and a flag says so.
+    A step none of whose classes can occur is left out, and a flag says so; other flags are of all steps.
     """
-    able = [priors is None or any(priors.get(name) for name in step.probabilities) for step in prediction.steps]
+    able = [priors is None or _can_occur(step, priors) for step in prediction.steps]
     steps = tuple(_step(step, priors) for step, can in zip(prediction.steps, able, strict=True) if can)
     lost = ", ".join(str(step.n) for step, can in zip(prediction.steps, able, strict=True) if not can)
     flags = (f"no class of the model at n = {lost} can occur under the priors",) if lost else ()
     return replace(prediction, steps=steps, flags=(*prediction.flags, *flags))
+
+
+def _can_occur(step: Step, priors: Mapping[str, float]) -> bool:
+    return any(p > 0 and priors.get(name, 0.0) > 0 for name, p in step.probabilities.items())
 
 
 def _step(step: Step, priors: Mapping[str, float] | None) -> Step:

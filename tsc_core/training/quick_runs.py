@@ -69,9 +69,9 @@ def main(argv: list[str] | None = None) -> int:
         kind, size = "alerts" if name == "rotations" else "sequences", SIZES.get(name, Size())
         objects = args.objects or size.objects
         data = make_dataset(args.work / f"{kind}_{objects}", objects, SEEDS[kind], recipes[kind], args.workers)
-        held = DataConfig(validation_per_class=size.held, test_per_class=size.held)
+        held = max(1, size.held * objects // size.objects)
         out, shared = args.work / name, args.work / f"shared_{objects}_{size.steps or 'quick'}"
-        scale = Scale(quick=True, data=held, steps=size.steps)
+        scale = Scale(quick=True, data=DataConfig(validation_per_class=held, test_per_class=held), steps=size.steps)
         report = run_experiment(name, data, out, scale, args.workers, shared_folder=shared)
         compact(out, args.out / name)
         failed += len(report["failed"])

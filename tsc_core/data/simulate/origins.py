@@ -27,8 +27,8 @@ EARLY_COLOURS: Colours = ((0.0, 0.05), (0.8, 0.35), (1.8, 0.5))  # galaxies with
 LATE_COLOURS: Colours = ((0.2, 0.12), (3.6, 0.5), (2.3, 0.4))
 STAR_COLOURS: Colours = ((0.0, 0.05), (0.1, 0.2), (0.2, 0.3))
 EXCESS = (0.3, 1.0, 0.6)
-# AllWISE: magnitudes of W1 to W4 at five sigma, and at two, where the catalogue ends with upper limits; a source needs
-# five sigma in one band, which is W1 (AllWISE Explanatory Supplement)
+# AllWISE: magnitudes of W1 to W4 at about five sigma (W1: where the catalogue is nearly complete), and how much fainter
+# a band is given, to two sigma, before it is an upper limit; a source needs five sigma in one band, taken to be W1
 FIVE_SIGMA, BEYOND = np.array([17.1, 16.0, 11.5, 8.0]), np.array([0.0, 1.0, 1.0, 1.0])
 EARLY = 4  # Sersic index
 

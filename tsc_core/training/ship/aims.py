@@ -34,8 +34,8 @@ SEEN = (
 )
 MADE = (
     "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Networks "
-    "that learn from more simulated objects, and from those alone, come closer (`checkpoints/runs/complete`). "
-    "Thresholds of conformal sets are of real objects."
+    "that learn from more simulated objects, and from those alone, are at the aim or nearer to it "
+    "(`checkpoints/runs/complete`). Thresholds of conformal sets are of real objects."
 )
 
 

@@ -24,7 +24,10 @@ READING = (
     "A TDE has none of the classes; objects with drb < 0.1 are mostly bogus, which is no class from two detections on. "
     "How often one class is named of labelled objects is said above (`one class`)."
 )
-LEARNT = "Objects with drb < 0.1 are taken for bogus in training: each is judged by the member that did not see it."
+LEARNT = (
+    "Objects with drb < 0.1 are taken for bogus in training: each is judged by the member that did not see it, but "
+    "`unlike` knows them."
+)
 
 
 def strangers(archive: Path, labels: Path, known: Iterable[Known]) -> tuple[Known, ...]:
