@@ -17,8 +17,8 @@ WHY = (
 )
 TRIED = (
     "Measured (`checkpoints/runs/real_ablations`): gradient boosting on the same metadata and simulated objects alone "
-    "are worse, no images and trees alone level, real objects alone 1 to 2 points better, which know less of what "
-    "labels lack.",
+    "are worse, no images and trees alone level within two points or so, real objects alone level or up to three "
+    "points better, which know less of what labels lack.",
     "While developing, looked at without a result kept here, and not taken. For the trees: codes of the stamps as "
     "further inputs, windows that slide back through history, deeper and more trees, trees on real objects alone, "
     "other weights of real objects (they count 5 times, in `unified` 12), more folds, and classes guessed for the real "
