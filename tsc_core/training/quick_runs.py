@@ -1,7 +1,7 @@
 """The results that ship: simulated datasets, the quick form of every experiment, compact tables in `checkpoints/runs`.
 
-``python -m tsc_core.training.quick_runs --work DIR`` takes two to three hours of one core, half of them for
-`complete`, and goes on where it stopped.
+``python -m tsc_core.training.quick_runs --work DIR`` takes hours, `complete` the most of them, and goes on where it
+stopped.
 """
 
 from __future__ import annotations
