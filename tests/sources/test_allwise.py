@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import MaskedColumn, Table
 
-from tests.sources.conftest import SHORT
+from tests.sources.conftest import PATIENT
 from tsc_core.alerts import Alert
 from tsc_core.sources.allwise import AllWiseService, _source, mean_position, separation_arcsec
 from tsc_core.sources.base import SourceError
@@ -18,7 +18,7 @@ def at(ra, dec):
 
 @pytest.fixture
 def service(server):
-    with Session(SHORT) as session:
+    with Session(PATIENT) as session:
         yield AllWiseService(session)
 
 
@@ -90,4 +90,4 @@ def test_a_bad_answer_is_one_kind_of_error(service, server, action):
 def test_a_wrong_address_is_told(monkeypatch):
     monkeypatch.setenv("TSC_XMATCH_URL", "file:///etc/passwd")
     with pytest.raises(SourceError, match="TSC_XMATCH_URL"):
-        AllWiseService(Session(SHORT))
+        AllWiseService(Session(PATIENT))
