@@ -9,6 +9,7 @@ from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.elsewhere import references
 from tsc_core.display.progression import Reference, progression
 from tsc_core.display.text import band_name, percent, plain_markdown
+from tsc_core.inference.doubt import abstention
 from tsc_core.sources import Source, SourceError
 from tsc_core.survey import is_made
 
@@ -29,8 +30,6 @@ def classified(source: Source, sequence: AlertSequence, window: str) -> Predicti
 
 def verdict(place: st.delta_generator.DeltaGenerator, step: Step) -> None:
     """The class after a step, whether it should be named at all, and what stands beside its probability."""
-    from tsc_core.inference.doubt import abstention  # here, since SciPy takes its time and the stamps need not wait
-
     best, doubts = best_of(step), abstention(step)
     with place.container(gap="xxsmall"):
         st.metric(

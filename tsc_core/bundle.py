@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -25,6 +24,7 @@ from tsc_core.alerts import Batch
 from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
 from tsc_core.models import build_model
 from tsc_core.models.colours import ColourEvidence
+from tsc_core.models.doubt import Doubt
 from tsc_core.models.forest import Forest
 from tsc_core.preprocessing import Preprocessor
 from tsc_core.survey import TEMPORAL_CLASSES
@@ -57,8 +57,8 @@ class Bundle:
     folds : Mapping of str to int
         For each labelled object trained on, the one member that did not see it (cross-validation); empty
         where members are not folds.
-    doubt : Mapping of int to Mapping
-        What is kept of held-out objects after n detections (`tsc_core.inference.doubt.Doubt` as JSON values).
+    doubt : Mapping of int to Doubt
+        What is kept of held-out objects after n detections.
     card : dict
         Training data and provenance, plain JSON values.
     colours : ColourEvidence or None
@@ -72,7 +72,7 @@ class Bundle:
     temperatures: Mapping[int, float] = field(default_factory=dict)
     folds: Mapping[str, int] = field(default_factory=dict)
     card: dict = field(default_factory=dict)
-    doubt: Mapping[int, Mapping] = field(default_factory=dict)
+    doubt: Mapping[int, Doubt] = field(default_factory=dict)
     colours: ColourEvidence | None = None
 
     @property
@@ -174,7 +174,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
         "members": len(bundle.members),
         "folds": dict(bundle.folds),
         "temperatures": {str(n): value for n, value in bundle.temperatures.items()},
-        "doubt": {str(n): dict(value) for n, value in bundle.doubt.items()},
+        "doubt": {str(n): known.to_dict() for n, known in bundle.doubt.items()},
         "card": bundle.card,
     }
     _replace(folder / "weights.safetensors", save(state))
@@ -223,26 +223,15 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None
 
 
-def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Mapping]:
+def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Doubt]:
     """What is kept of held-out objects, by n, once it is known to fit the bundle's classes and members."""
+    known, width = {}, bundle.metadata_reader.width
     for n, kept in dict(found).items():
-        scores, classes = dict(kept["scores"]), bundle.classes_after(int(n))
-        if tuple(scores) != classes or any(len(rows) != len(bundle.members) for rows in scores.values()):
-            raise BundleError(f"doubt at n = {n} needs scores of {', '.join(classes)} by {len(bundle.members)} members")
-        if "precision" not in kept:
-            raise BundleError(f"doubt at n = {n} is of an older version: train the bundle anew")
-        means, precision = (np.array(kept[name], dtype=np.float64) for name in ("means", "precision"))
-        width = bundle.metadata_reader.width
-        known = 1 <= len(means) <= len(classes)
-        if not known or means.shape[1:] != (width,) or precision.shape != (width, width):
-            raise BundleError(f"doubt at n = {n} needs means and a precision of {width} numbers of metadata")
-        rows = [np.array(row, dtype=np.float64) for rows in scores.values() for row in rows]
-        rows.append(np.array(kept["distances"], dtype=np.float64))
-        if not all(np.isfinite(array).all() for array in (means, precision, *rows)):
-            raise BundleError(f"doubt at n = {n} needs finite numbers")
-        if any(row.ndim != 1 or (np.diff(row) < 0).any() for row in rows) or len(rows[-1]) != 101:
-            raise BundleError(f"doubt at n = {n} needs scores in ascending order, and 101 percentiles")
-    return {int(n): dict(kept) for n, kept in dict(found).items()}
+        try:
+            known[int(n)] = Doubt.from_dict(kept, bundle.classes_after(int(n)), len(bundle.members), width)
+        except ValueError as error:
+            raise BundleError(f"doubt at n = {n} {error}") from None
+    return known
 
 
 def _members(config: RunConfig, state: Mapping[str, Tensor], count: int) -> tuple[nn.Module, ...]:

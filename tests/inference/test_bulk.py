@@ -10,8 +10,8 @@ import torch
 from tests import packet_maker as maker
 from tests.made_objects import bundle
 from tsc_core.inference import bulk
-from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
+from tsc_core.models.doubt import Doubt, strangeness
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.memory import MemorySource
 from tsc_core.sources.packets import PacketSource
@@ -106,7 +106,7 @@ def test_the_coverage_of_sets_is_reported(source):
     labels, folds, logits = np.arange(40) % 5, np.arange(40) % 2, rng.normal(0, 1, (40, 2, 5))
     inputs = rng.normal(0, 1, (40, made.metadata_reader.width))
     doubt = Doubt.fit(made.classes, strangeness(logits[:, 0]), inputs, labels, folds, 2)
-    found = bulk.evaluate(Predictor([replace(made, doubt={1: doubt.to_dict()})]), source, LABELS)
+    found = bulk.evaluate(Predictor([replace(made, doubt={1: doubt})]), source, LABELS)
     report = found.report()["n"]["1"]
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["conformal"]["coverage"] == 0.9
@@ -115,7 +115,7 @@ def test_the_coverage_of_sets_is_reported(source):
     assert report["unlike"]["n"] == 4
     assert report["right_if_unlike"]["n"] == report["unlike"]["n"] * report["unlike"]["value"]
     assert report["right_if_unlike"]["n"] + report["right_if_alike"]["n"] == 4
-    wide = bulk.evaluate(Predictor([replace(made, doubt={1: doubt.to_dict()})], coverage=0.5), source, LABELS)
+    wide = bulk.evaluate(Predictor([replace(made, doubt={1: doubt})], coverage=0.5), source, LABELS)
     assert wide.report()["n"]["1"]["conformal"]["coverage"] == 0.5
     assert "conformal" not in bulk.evaluate(Predictor([made]), source, LABELS).report()["n"]["1"]
 

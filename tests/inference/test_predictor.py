@@ -9,8 +9,8 @@ import torch
 from tests.made_objects import alert, bundle, colours, fetched, sequence
 from tsc_core.alerts import AllWise
 from tsc_core.bundle import Bundle, load_bundle, save_bundle
-from tsc_core.inference.doubt import Doubt
 from tsc_core.inference.predictor import BOGUS_TWICE, Predictor
+from tsc_core.models.doubt import Doubt
 from tsc_core.preprocessing import Preprocessor, collate, select_alerts, window_of
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 
@@ -226,7 +226,7 @@ def test_colours_apart_change_the_answer_but_not_how_strange_an_object_is():
     made, rng = bundle("temporal", 2, members=2, colours=colours()), np.random.default_rng(0)
     inputs = rng.normal(size=(60, made.metadata_reader.width))
     known = Doubt.fit(TEMPORAL_CLASSES, rng.normal(size=(60, 3)), inputs, np.arange(60) % 3, np.arange(60) // 3 % 2, 2)
-    made = replace(made, doubt={2: known.to_dict()})
+    made = replace(made, doubt={2: known})
     found, (star, match) = fetched(), (AllWise(15.0, w2, float("nan"), float("nan")) for w2 in (15.0, 13.0))
     fitted = [(select_alerts(found).used, allwise) for allwise in (star, match)]
     made = replace(made, preprocessor=Preprocessor.fit(made.config.preprocess, fitted))

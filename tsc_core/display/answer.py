@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tsc_core.alerts import Step
 from tsc_core.display.text import markdown_table, percent, span
+from tsc_core.inference.doubt import UNLIKE_ABOVE
+from tsc_core.inference.priors import natural
 
 
 def best_of(step: Step) -> str:
@@ -18,8 +20,6 @@ def chosen_step(steps: tuple[Step, ...], n: int | None) -> Step:
 
 def beside(step: Step) -> str:
     """What stands beside the most probable class: the span of the members, and the same at natural rates."""
-    from tsc_core.inference.priors import natural
-
     best, words = best_of(step), []
     if step.low is not None and step.high is not None:
         words.append(f"{span(step.low[best], step.high[best])} among members")
@@ -29,8 +29,6 @@ def beside(step: Step) -> str:
 
 def answer_table(step: Step) -> str:
     """A table in Markdown: per class the probability, the members' span, natural rates, and the conformal set."""
-    from tsc_core.inference.priors import natural
-
     heads, spread = ["class", "probability"], step.low is not None and step.high is not None
     heads += ["members"] if spread else []
     heads += ["natural rates"]
@@ -47,8 +45,6 @@ def answer_table(step: Step) -> str:
 
 def trust(step: Step) -> str:
     """How far the step is to be trusted, in a sentence or two; "" where its bundle cannot tell."""
-    from tsc_core.inference.doubt import UNLIKE_ABOVE
-
     words = []
     if step.conformal is not None:
         share = f"{step.coverage:.0%}".replace("%", " %")

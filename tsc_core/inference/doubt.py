@@ -1,160 +1,17 @@
-"""How far a prediction is to be trusted: spread of the members, conformal sets, likeness to the training data.
+"""How far a prediction is to be trusted, in words: spread of the members, and why no single class should be named.
 
-Conformal sets are class-conditional ("Mondrian", Vovk 2012) and cross-conformal (Vovk 2015): each class is tested
-against real objects of that class, every one scored by the member that was trained without it. A class is in the
-set unless fewer than 1 - coverage of its own objects looked as strange. Priors do not enter.
-
-Unlikeness is the Mahalanobis distance of an object's metadata, as the trees see them, from the nearest class of the
-real objects that the members learnt from (Lee et al. 2018), as a percentile of the same for objects of a fold that was
-left out. The distance of logits was tried: it calls absurd metadata ordinary, and clear objects strange.
+What is kept of held-out objects for it, conformal sets and likeness to the training data, is `tsc_core.models.doubt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from tsc_core.alerts import Step
 
-COVERAGE = 0.9
 UNLIKE_ABOVE = 97.5  # percentile of held-out objects from which on an object is called unlike the training data
-PERCENTILES = np.arange(101)
-SHRINKAGE = 0.1  # of the covariance, towards a sphere
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Doubt:
-    """What is kept of real objects after n detections: M members, K classes, F numbers of metadata.
-
-    Attributes
-    ----------
-    scores : dict of class to tuple of M ndarray
-        Strangeness of the class's own objects, ascending, by the member that did not see them.
-    means : ndarray (K', F)
-        Mean metadata of the K' classes that have objects.
-    precision : ndarray (F, F)
-        Inverse covariance of the metadata within a class.
-    distances : ndarray (101,)
-        Percentiles 0, 1, ... 100 of the distance of objects from what the other folds would have given.
-    """
-
-    scores: dict[str, tuple[np.ndarray, ...]]
-    means: np.ndarray
-    precision: np.ndarray
-    distances: np.ndarray
-
-    @classmethod
-    def fit(
-        cls,
-        classes: Sequence[str],
-        strange: np.ndarray,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        folds: np.ndarray,
-        members: int,
-    ) -> Doubt:
-        """From N labelled objects.
-
-        Parameters
-        ----------
-        classes : sequence of str
-        strange : ndarray (N, K)
-            `strangeness` by the member that did not see the object.
-        inputs : ndarray (N, F)
-            Scaled metadata (`tsc_core.bundle.Bundle.inputs`).
-        labels, folds : ndarray (N,), int
-            Index of the true class; the member that did not see the object.
-        members : int
-            How many members there are.
-        """
-        scores = {
-            name: tuple(np.sort(strange[(labels == k) & (folds == fold), k]) for fold in range(members))
-            for k, name in enumerate(classes)
-        }
-        own = np.empty(len(labels))
-        for fold in np.unique(folds):
-            others = folds != fold if (folds != fold).any() else folds == fold
-            own[folds == fold] = distance(inputs[folds == fold], *_class_spread(inputs[others], labels[others]))
-        return cls(scores, *_class_spread(inputs, labels), np.percentile(own, PERCENTILES))
-
-    def p_values(self, strange: np.ndarray, own: int | None = None) -> dict[str, float]:
-        """For each class, the share of its held-out objects that are at least as strange as this object would be.
-
-        Parameters
-        ----------
-        strange : ndarray (M, K), or (1, K) with `own`
-            By every member, or by the member that did not see the object.
-        own : int, optional
-            That member. What it did not see, the object's own score too, then takes no part.
-        """
-        found = {}
-        for k, (name, by_member) in enumerate(self.scores.items()):
-            above, total = 1, 1
-            for m, row in enumerate(by_member):
-                if m != own:
-                    above += len(row) - np.searchsorted(row, strange[m if own is None else 0, k])
-                    total += len(row)
-            found[name] = float(above / total)
-        return found
-
-    def conformal(self, strange: np.ndarray, coverage: float = COVERAGE, own: int | None = None) -> tuple[str, ...]:
-        """Classes that cannot be ruled out; holds the true one for `coverage` of the objects of each class.
-
-        A class with fewer than 1 / (1 - coverage) - 1 held-out objects can never be ruled out. Arguments as for
-        `p_values`.
-        """
-        limit = 1 - coverage + 1e-9  # 1 - 0.9 is a little less than 0.1
-        return tuple(name for name, p in self.p_values(strange, own).items() if p > limit)
-
-    def unlike(self, inputs: np.ndarray) -> float:
-        """Percentile of the distance of an object with metadata (F,) among those of held-out objects, 0 to 100."""
-        return float(np.interp(distance(inputs[None], self.means, self.precision)[0], self.distances, PERCENTILES))
-
-    def to_dict(self) -> dict:
-        """Plain JSON values."""
-        scores = {name: [np.round(row, 4).tolist() for row in rows] for name, rows in self.scores.items()}
-        arrays = {name: _short(getattr(self, name)) for name in ("means", "precision", "distances")}
-        return {"scores": scores, **arrays}
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> Doubt:
-        """The inverse of `to_dict`, to four decimals (`tsc_core.bundle` has checked the shapes)."""
-        scores = {name: tuple(np.array(row, float) for row in rows) for name, rows in values["scores"].items()}
-        return cls(scores, *(np.array(values[name], float) for name in ("means", "precision", "distances")))
-
-
-def _short(values: np.ndarray) -> list:
-    """Numbers to six figures, as nested lists."""
-    return np.vectorize(lambda value: float(f"{value:.6g}"))(values).tolist()
-
-
-def _class_spread(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means (K', F) of the classes that there are, and inverse covariance (F, F) within them, of inputs (N, F)."""
-    means, place = np.unique(labels, return_inverse=True)
-    means = np.stack([inputs[labels == k].mean(0) for k in means]).astype(np.float64)
-    within = inputs - means[place]
-    covariance = within.T @ within / len(within)
-    sphere = np.eye(len(covariance)) * max(np.trace(covariance) / len(covariance), 1e-9)
-    return means, np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
-
-
-def distance(inputs: np.ndarray, means: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distances (N,) of inputs (N, F) from the nearest of the means (K', F)."""
-    apart = inputs[:, None] - means
-    return np.einsum("nkf,fg,nkg->nk", apart, precision, apart, optimize=True).min(1)
-
-
-def strangeness(logits: np.ndarray) -> np.ndarray:
-    """Nonconformity (..., K) of each class, from tempered logits (..., K): its log-odds against it.
-
-    Ranks objects as 1 - probability does, without ties where probabilities saturate.
-    """
-    values = np.asarray(logits, dtype=np.float64)
-    others = np.stack([logsumexp(np.delete(values, k, axis=-1), axis=-1) for k in range(values.shape[-1])], axis=-1)
-    return others - values
 
 
 def spread(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from tsc_core.alerts import Alert, AlertSequence, Batch, Detection, Example, Prediction, Step
 from tsc_core.bundle import Bundle, load_bundle, shipped
 from tsc_core.inference import doubt
-from tsc_core.inference.doubt import COVERAGE
 from tsc_core.inference.fast import load_fast
+from tsc_core.models.doubt import COVERAGE, strangeness
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import Readings, scale_stamps
@@ -257,11 +257,10 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
     if found is not None:
         low, high = (dict(zip(classes, side.tolist(), strict=True)) for side in found)
         step = replace(step, low=low, high=high)
-    kept = bundle.doubt.get(scored.n)
-    if kept is None:
+    known = bundle.doubt.get(scored.n)
+    if known is None:
         return step
-    known = doubt.Doubt.from_dict(kept)
-    strange = doubt.strangeness(scored.tempered.numpy())
+    strange = strangeness(scored.tempered.numpy())
     return replace(
         step,
         conformal=known.conformal(strange, coverage, scored.held_out),

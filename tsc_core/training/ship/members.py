@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tsc_core.alerts import Alert
 from tsc_core.bundle import Bundle
 from tsc_core.config import PreprocessConfig, RunConfig, TrainConfig
-from tsc_core.inference.doubt import Doubt, strangeness
 from tsc_core.inference.predictor import Predictor
 from tsc_core.models import build_model
+from tsc_core.models.doubt import Doubt, strangeness
 from tsc_core.models.encoder import Encoder
 from tsc_core.models.forest import Forest
 from tsc_core.preprocessing import Preprocessor, collate, select_alerts
@@ -222,7 +222,7 @@ def train_bundle(
     even_out(bundle, held_out(bundle, material))
     held = held_out(bundle, material)
     bundle = replace(bundle, temperatures={n: temperature(bundle, n, rows) for n, rows in held.items()})
-    return replace(bundle, doubt={n: fit_doubt(bundle, n, rows).to_dict() for n, rows in held.items()})
+    return replace(bundle, doubt={n: fit_doubt(bundle, n, rows) for n, rows in held.items()})
 
 
 def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
