@@ -27,7 +27,7 @@ checkpoints: $(VENV)/.dev
 	$(BIN)/python -m tsc_core.training.ship --out checkpoints $(if $(REAL),--real $(REAL) --labels $(LABELS))
 	$(if $(REAL),$(BIN)/python -m tsc_core.training.ship.drift --real $(REAL) --labels $(LABELS))
 	$(if $(REAL),$(BIN)/python -m tsc_core.training.ship.real_ablations --real $(REAL) --labels $(LABELS))
-	$(BIN)/python -m tsc_core.training.ship.readme
+	$(BIN)/python -m tsc_core.training.ship.tables
 
 picture: $(VENV)/.dev
 	$(BIN)/python -m tsc_core.display.screenshot docs/explorer.png

@@ -22,7 +22,7 @@ from tsc_core.evaluation.runs import (
     smoothed,
 )
 
-MOST_CURVES, ALL = 16, "all"
+MOST_CURVES, ALL, OPENED_ON = 16, "all", "complete"
 CHOSEN = ("only_differences", "seed_metric", "axis")
 DIGITS = {"difference": 2, "p": 4, "least p": 4, "Cohen's d": 1, "ms per object": 3}
 FAVOURITES = ("test.accuracy", "test.balanced_accuracy", "val_accuracy", "val_loss")
@@ -128,7 +128,7 @@ def beside_the_paper(experiments: list[Experiment]) -> None:
         table = pd.DataFrame(list(experiment.rows)).dropna(axis=1, how="all")
         shares = {name: st.column_config.NumberColumn(format="%.2f") for name in table if "(%)" in str(name)}
         shares |= {name: st.column_config.NumberColumn(format=f"%.{digits}f") for name, digits in DIGITS.items()}
-        st.dataframe(table, hide_index=True, column_config=shares)
+        st.dataframe(table, hide_index=True, column_config=shares, placeholder="")
         st.caption(plain_markdown(about(experiment)))
 
 
@@ -139,7 +139,9 @@ def table_and_curves(usable: list[Run]) -> None:
         return
     only = st.toggle("Only what differs in the configuration", value=True, key="only_differences")
     table = run_table(usable, only)
-    picked = st.dataframe(table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows")
+    picked = st.dataframe(
+        table, hide_index=True, on_select="rerun", selection_mode="multi-row", key="run_rows", placeholder=""
+    )
     chosen = [usable[i] for i in picked.selection.rows if i < len(usable)] or with_curves(usable, 2) or usable[:2]
     names = ", ".join(run.name for run in chosen[:MOST_CURVES])
     st.caption(f"Curves of {plain_markdown(names)}. Choose rows at their left edge to compare others.")
@@ -176,7 +178,8 @@ groups = list(dict.fromkeys(run.experiment for run in usable))
 if len(groups) > 1:
     with st.sidebar:
         group = st.selectbox(
-            "Experiment", [*groups, ALL], key="group", bind="query-params",
+            "Experiment", [*groups, ALL], index=groups.index(OPENED_ON) if OPENED_ON in groups else 0,
+            key="group", bind="query-params",
             help="Runs of different experiments have different test sets: compare within one.",
         )  # fmt: skip
     experiments = [found for found in experiments if group in (ALL, found.folder)]

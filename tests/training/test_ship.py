@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsc_core.alerts import AllWise
-from tsc_core.bundle import load_bundle, save_bundle
+from tsc_core.bundle import CHECKPOINTS, load_bundle, save_bundle
 from tsc_core.config import (
     EncoderConfig,
     ModelConfig,
@@ -47,9 +47,9 @@ from tsc_core.training.ship.drift import (
 from tsc_core.training.ship.encoder import Pretraining, pretrain, stamped
 from tsc_core.training.ship.material import Known, Material, as_history, deal_folds, simulated, views
 from tsc_core.training.ship.members import HeldOut, Trainer, encode_all, even_out, train_bundle
-from tsc_core.training.ship.readme import BEGIN, END, filled, results
 from tsc_core.training.ship.real_ablations import run_variant, variants
 from tsc_core.training.ship.strangers import STRANGERS, TDE, answers, strangers, strangers_section, write_strangers
+from tsc_core.training.ship.tables import BEGIN, DOCUMENTS, END, filled, of_bundles
 
 ENCODER = EncoderConfig(rotations=1, jitter_turns=0.05, padding=0, kernel=3, width=4, codes=8)
 PREPROCESS = PreprocessConfig(crop=15, dynamic=("magpsf", "isdiffpos"), static=("sgscore1", "abs_gal_lat"))
@@ -377,11 +377,17 @@ def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path)
     found = kept["Simulated"]["n"]["2"]
     assert kept["Simulated"]["origin"] == "simulated"
     assert f"| 2 | {found['objects']} | {found['balanced_accuracy']:.3f}" in (folder / "card.md").read_text()
-    table = results(tmp_path)
+    table = of_bundles(tmp_path)
     assert f"| {found['objects']} | {found['balanced_accuracy']:.3f}" in table
     assert table in filled(f"a\n{BEGIN}\nold\n{END}\nb", table)
     with pytest.raises(ValueError, match="marks"):
         filled("no marks", table)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_say_what_files_say(name):
+    text = (CHECKPOINTS.parent / name).read_text(encoding="utf-8")
+    assert filled(text, DOCUMENTS[name]()) == text
 
 
 def test_strangers_are_the_tdes_of_an_archive_and_the_bogus_stand_ins(material, tmp_path):

@@ -25,11 +25,11 @@ def plain_markdown(text: object, longest: int = 300) -> str:
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], bold: Collection[int] = ()) -> str:
     """A table in Markdown, the first column to the left, numbers to the right; cells are made harmless.
 
-    `bold` names the rows, from 0, that stand out. Per cent signs stay on the line of their number.
+    `bold` names the rows, from 0, that stand out. Per cent signs and the ends of a range stay on one line.
     """
 
     def cell(value: object) -> str:
-        return plain_markdown(value).replace(" %", "\u00a0%")
+        return plain_markdown(value).replace(" %", "\u00a0%").replace("–", "–\u2060")
 
     lines = [list(map(cell, heads)), [":--", *("--:" for _ in heads[1:])]]
     for place, row in enumerate(rows):

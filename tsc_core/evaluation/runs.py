@@ -286,14 +286,13 @@ def _table_row(row: Mapping[str, object]) -> dict[str, Value]:
     ours, paper, other = (row.get(key) or {} for key in ("ours", "paper", "against_reference"))
     if not all(isinstance(part, dict) for part in (ours, paper, other)):
         return flatten(row)
-    shown = {"row": str(row.get("label", "")), **flatten(row.get("columns") or {})}
+    shown = {"row": str(row.get("label", ""))}
     shown |= {"ours (%)": ours.get("mean"), "± (%)": ours.get("std"), "runs": ours.get("runs")}
     shown |= {"paper (%)": paper.get("accuracy"), "paper ± (%)": paper.get("std"), "paper": paper.get("setting")}
-    if other:
-        shown |= {"against": str(row.get("reference")), "difference": other.get("difference")}
-        shown |= {"95 %": _interval(other.get("interval")), "p": other.get("p"), "least p": other.get("p_floor")}
-        shown |= {"Cohen's d": other.get("cohen_d")}
-    return shown | {"ms per object": row.get("ms_per_object"), "best on validation": row.get("best") or None}
+    shown |= {"difference": other.get("difference"), "95 %": _interval(other.get("interval"))}
+    shown |= {"against": row.get("reference"), "p": other.get("p"), "least p": other.get("p_floor")}
+    shown |= {"Cohen's d": other.get("cohen_d"), "ms per object": row.get("ms_per_object")}
+    return shown | {"best on validation": row.get("best") or None, **flatten(row.get("columns") or {})}
 
 
 def _interval(found: object) -> str | None:
