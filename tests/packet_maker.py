@@ -150,7 +150,8 @@ def make_object(oid, mjds=(58300.2, 58303.3, 58306.2, 58309.4, 58312.3), bands=(
             oid, mjd, candid, fid=fid, history=[entry for entry in history if entry["jd"] > mjd + JD_TO_MJD - 30],
             magpsf=magpsf, **options,
         )  # fmt: skip
-        history.append(prv_detection(mjd, candid, fid, magpsf=magpsf))
+        where = {name: options[name] for name in ("ra", "dec") if name in options}
+        history.append(prv_detection(mjd, candid, fid, magpsf=magpsf, **where))
     return packets
 
 

@@ -6,10 +6,11 @@ from astropy.table import MaskedColumn, Table
 
 from tests.sources.conftest import PATIENT
 from tsc_core.alerts import Alert
-from tsc_core.sources.allwise import AllWiseService, _source, mean_position, separation_arcsec
+from tsc_core.sources.allwise import AllWiseService, _source
 from tsc_core.sources.base import SourceError
 from tsc_core.sources.http import Session
 from tsc_core.sources.loopback import Fault, Faults
+from tsc_core.sources.positions import mean_position, separation_arcsec
 
 
 def at(ra, dec):

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence, AllWise, Stamps, UpperLimit
 from tsc_core.preprocessing.quality import select_alerts
-from tsc_core.sources.allwise import mean_position
+from tsc_core.sources.positions import mean_position
 
 FORMAT = 1
 HEADER = "dataset.json"

@@ -19,10 +19,10 @@ from tsc_core.alerts import Alert, AlertSequence, AllWise, Stamps, UpperLimit
 from tsc_core.preprocessing.quality import WINDOWS, Window, select_alerts, stamp_fault
 from tsc_core.sources.alerce_answers import ClassProbability, check_candid, plain
 from tsc_core.sources.alerce_service import AlerceService
-from tsc_core.sources.allwise import mean_position
 from tsc_core.sources.asking import Asking
 from tsc_core.sources.base import LATER, ObjectNotFound, Packet, SourceError, merge
 from tsc_core.sources.http import HttpError, Limits, Session
+from tsc_core.sources.positions import mean_position
 from tsc_core.sources.search import conditions, table
 from tsc_core.survey import MAX_DETECTIONS, ZTF, check_oid
 

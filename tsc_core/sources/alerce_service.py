@@ -24,11 +24,12 @@ from tsc_core.sources.alerce_answers import (
     read_packet,
     read_probabilities,
 )
-from tsc_core.sources.allwise import AllWiseService, Position, separation_arcsec
+from tsc_core.sources.allwise import AllWiseService
 from tsc_core.sources.base import ObjectNotFound, Packet, SettingError, SourceError
 from tsc_core.sources.cache import Cache, Kept
 from tsc_core.sources.http import HttpError, Session
 from tsc_core.sources.packets import MAX_PACKET
+from tsc_core.sources.positions import Position, separation_arcsec
 from tsc_core.survey import ZTF, check_oid
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from tsc_core.alerts import Alert, AllWise
+from tsc_core.alerts import AllWise
 from tsc_core.sources.base import SettingError, SourceError
 from tsc_core.sources.http import Session
+from tsc_core.sources.positions import Position, separation_arcsec
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -29,22 +30,6 @@ BYTES_PER_POSITION = 4096  # of an answer, several matches included
 ROW, RA, DEC = "tsc_row", "tsc_ra", "tsc_dec"
 
 DESIGNATION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
-
-Position = tuple[float, float]  # right ascension and declination, degrees, J2000
-
-
-def mean_position(alerts: Iterable[Alert]) -> Position | None:
-    """Mean right ascension and declination of detections, degrees; None where none has a position.
-
-    Taken between unit vectors, so that detections on both sides of 0 h have a mean at 0 h.
-    """
-    pairs = [(alert.value("ra"), alert.value("dec")) for alert in alerts]
-    pairs = [pair for pair in pairs if math.isfinite(sum(pair))]
-    if not pairs:
-        return None
-    ra, dec = np.radians(pairs).T
-    x, y, z = (np.cos(dec) * np.cos(ra)).mean(), (np.cos(dec) * np.sin(ra)).mean(), np.sin(dec).mean()
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
 
 
 class AllWiseService:
@@ -160,10 +145,3 @@ def _number(line: object, column: str) -> float:
         return float(line[column])
     except (TypeError, ValueError):
         return math.nan
-
-
-def separation_arcsec(a: Position, b: Position) -> float:
-    """Angle between two positions (degrees), arcsec; haversine, exact for small ones. NaN for NaN."""
-    (ra1, dec1), (ra2, dec2) = np.radians(a), np.radians(b)
-    h = math.sin((dec2 - dec1) / 2) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(h)))) * 3600 if math.isfinite(h) else math.nan

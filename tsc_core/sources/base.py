@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from tsc_core.alerts import Alert, AlertSequence, UpperLimit
+from tsc_core.sources.positions import strays
 from tsc_core.survey import is_made
 
 JD_TO_MJD = 2400000.5
@@ -73,7 +74,7 @@ def merge(
 
     Packets are the same detection if their candids agree. One known otherwise is the same as another if the
     candids agree, also after rounding to a double (some brokers' files carry such), or if band and time agree
-    within 20 s. The packet's own record wins over history.
+    within 20 s. The packet's own record wins over history. A position far from the others' counts as missing.
     """
     ordered = sorted(packets, key=lambda packet: -packet.alert.mjd)
     stamped_last = sorted((packet.alert for packet in ordered), key=lambda alert: alert.has_stamps)
@@ -89,7 +90,9 @@ def merge(
         for limit in [*limits, *(limit for packet in ordered for limit in packet.limits)]
     }
     alerts = tuple(sorted(kept, key=lambda alert: (alert.mjd, alert.candid)))
-    return AlertSequence(oid, source, alerts, tuple(visits[key] for key in sorted(visits)), flags=_odd_times(alerts))
+    flags = _odd_times(alerts)
+    alerts, moved = _without_strays(alerts)
+    return AlertSequence(oid, source, alerts, tuple(visits[key] for key in sorted(visits)), flags=(*flags, *moved))
 
 
 def _identities(alert: Alert) -> tuple[object, ...]:
@@ -124,3 +127,17 @@ def _odd_times(alerts: tuple[Alert, ...]) -> tuple[str, ...]:
 def _lateness(alert: Alert) -> float:
     stated, jd = candid_mjd(alert.oid, alert.candid), alert.value("jd")
     return abs(jd - JD_TO_MJD - stated) if stated is not None else 0.0
+
+
+def _without_strays(alerts: tuple[Alert, ...]) -> tuple[tuple[Alert, ...], tuple[str, ...]]:
+    """The alerts, positions taken away that cannot be the object's, and a line that says which and how far off."""
+    far = strays(alerts)
+    if not far:
+        return alerts, ()
+    kept = tuple(_nowhere(alert) if alert.candid in far else alert for alert in alerts)
+    candids, degrees = ", ".join(far), max(far.values()) / 3600
+    return kept, (f"the position of {candids} is up to {degrees:.3g} deg off the other detections; it is not used",)
+
+
+def _nowhere(alert: Alert) -> Alert:
+    return replace(alert, record={name: value for name, value in alert.record.items() if name not in ("ra", "dec")})

@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from tsc_core.alerts import Alert, AlertSequence
-from tsc_core.sources.allwise import DEC, RA, mean_position, separation_arcsec
+from tsc_core.sources.allwise import DEC, RA
 from tsc_core.sources.base import Source
 from tsc_core.sources.packets import PacketSource
+from tsc_core.sources.positions import mean_position, separation_arcsec
 
 LISTED = (
     "pid", "diffmaglim", "magpsf", "sigmapsf", "magap", "sigmagap", "distnr", "rb", "rbversion", "drb", "drbversion",
