@@ -375,8 +375,40 @@ def test_evaluate_writes_the_public_report(random_bundles, archive, tmp_path, ca
     assert report["skipped"] == {"label TDE is not among the classes": 1, "not in the source": 1, "no label": 1}
     assert "n = 5" in text
     header, *rows = objects.read_text().splitlines()
-    assert header == "oid,n,model,label,AGN,SN,VS,asteroid,bogus"
+    assert header == "oid,n,model,label,AGN,SN,VS,asteroid,bogus,held_out"
     assert len(rows) == 5
+    assert {row[-1] for row in rows} == {"0"}
+    assert first["held_out"] == 0
+
+
+def test_evaluate_refuses_what_it_could_not_write_before_it_works(archive, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"oid,label\n{GOOD},SN\n")
+    one = str(tmp_path / "both.json")
+    for options, said in (
+        (["--out", one, "--objects", one], "need a file each"),
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--objects", str(tmp_path)], "is a folder"),
+    ):
+        code, text, err = evaluate(capsys, archive, labels, *options)
+        assert (code, text) == (2, "")
+        assert said in err
+
+
+def test_evaluate_needs_rows_and_objects_of_one_kind(random_bundles, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("oid,label\n")
+    code, _, err = evaluate(capsys, "demo", labels)
+    assert code == 2
+    assert "no row below its head" in err
+    made = {oid: maker.make_object(oid) for oid in (GOOD, "SIM1kind")}
+    both = maker.write_archive(tmp_path / "both.tar", {c: raw for found in made.values() for c, raw in found.items()})
+    labels.write_text(f"oid,label\n{GOOD},SN\nSIM1kind,SN\n")
+    code, _, err = evaluate(capsys, both, labels)
+    assert code == 2
+    assert "1 real and 1 simulated" in err
+    labels.write_text(f"oid,label\n{GOOD},SN\nDEMO01,SN\n")  # DEMO01 is not in the archive
+    assert evaluate(capsys, both, labels)[0] == 0
 
 
 def test_evaluate_names_faulty_labels_and_does_the_rest(random_bundles, archive, tmp_path, capsys):

@@ -94,7 +94,10 @@ def test_objects_of_the_training_set_are_held_out(source):
     for place, member in enumerate(made.members):
         member.head[-1].weight.zero_()
         member.head[-1].bias.copy_(10.0 * (torch.arange(5) == place))
-    rows = bulk.evaluate(Predictor([made]), source, {"SIM1bulk": "SN", "SIM2bulk": "SN"}).rows[1]
+    found = bulk.evaluate(Predictor([made]), source, {"SIM1bulk": "SN", "SIM2bulk": "SN"})
+    assert found.report()["n"]["1"]["held_out"] == 1
+    assert found.held_out[1] == [True, False]
+    rows = found.rows[1]
     assert rows[0][2].argmax() == 1
     assert rows[0][2][1] > 0.99
     assert rows[1][2][1] == pytest.approx(0.5, abs=0.01)

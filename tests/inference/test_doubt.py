@@ -11,7 +11,7 @@ from tests.made_objects import bundle, fetched
 from tsc_core.alerts import Step
 from tsc_core.bundle import BundleError, load_bundle, save_bundle
 from tsc_core.inference.doubt import UNLIKE_ABOVE, abstention, flags, spread
-from tsc_core.inference.predictor import Predictor
+from tsc_core.inference.predictor import LEARNT_FROM, Predictor
 from tsc_core.models.doubt import Doubt, distance, strangeness
 from tsc_core.preprocessing import select_alerts
 from tsc_core.sources.demo import demo_source
@@ -167,7 +167,7 @@ def test_abstention_and_its_reason():
 @pytest.fixture(scope="module")
 def doubting():
     """A bundle of random weights with doubt fitted on made logits and metadata."""
-    made = bundle("temporal", 2, members=MEMBERS, temperatures={2: 2.0}, folds={"SIM1test": 1})
+    made = bundle("temporal", 2, members=MEMBERS, temperatures={2: 2.0}, folds={"SIM1seen": 1})
     labels, logits = drawn(200, 0)
     inputs = np.random.default_rng(1).normal(size=(200, made.metadata_reader.width))
     found = Doubt.fit(CLASSES, strangeness(logits[:, 0]), inputs, labels, np.arange(200) % MEMBERS, MEMBERS)
@@ -189,11 +189,16 @@ def test_a_prediction_tells_its_doubt(doubting):
 
 
 def test_a_held_out_object_is_judged_by_its_own_member(doubting):
-    found = [(select_alerts(fetched()), fetched())]
-    own = Predictor([doubting]).score(found, held_out=True)[0][0]
-    all_members = Predictor([doubting]).score(found)[0][0]
+    found = [(select_alerts(fetched("SIM1seen")), fetched("SIM1seen"))]
+    own = Predictor([doubting]).score(found)[0][0]
+    all_members = Predictor([doubting]).score(found, held_out=False)[0][0]
     assert (own.held_out, all_members.held_out) == (1, None)
     assert torch.equal(own.logits[0], all_members.logits[1])
+    told = Predictor([doubting]).predict(fetched("SIM1seen"))
+    assert LEARNT_FROM in told.flags
+    assert told.steps[0].low is None
+    assert list(told.steps[0].probabilities.values()) == pytest.approx(own.probabilities.tolist())
+    assert LEARNT_FROM not in Predictor([doubting]).predict(fetched()).flags
 
 
 def test_a_bundle_keeps_its_doubt(doubting, tmp_path):

@@ -347,24 +347,30 @@ def test_cards_name_classes_that_sets_hold_too_seldom():
 
 
 def test_what_was_not_learnt_from_is_summed_up_by_period():
-    def entry(value, n=9):
+    def entry(value, n=9, few_of=1):
         interval = [value - 0.05, value + 0.05]
         return {
             "balanced_accuracy": value,
             "balanced_accuracy_interval": interval,
-            "recall": {"AGN": {"n": n, "value": value}},
+            "recall": {
+                "AGN": {"n": n, "value": value},
+                "SN": {"n": few_of, "value": 1.0},
+                "VS": {"n": 0, "value": None},
+            },
         }
 
-    report = {"both periods": dict(zip(WHEN, (entry(0.9), entry(0.7, 3)), strict=True))}
+    report = {"both periods": dict(zip(WHEN, (entry(0.9), entry(0.7, 6)), strict=True))}
     report["the other period alone"] = dict.fromkeys(WHEN, entry(0.8))
     few = {when: [entry(0.79), entry(0.82)] for when in WHEN}
     first, second, last = summed_up({"report": report, "as_few": few})
-    assert "0.900 from both periods, 0.800 from the other alone, 0.100 lost (aim: at most 0.03)" in first
+    assert (
+        "without SN (1): 0.900 from both periods, 0.800 from the other alone, 0.100 lost (aim: at most 0.03)" in first
+    )
     assert "as few of both 0.790 to 0.820" in first
     assert "AGN, 0.90 to 0.80" in first
     assert "0.000 lost" in second
     assert "do not overlap" in last
-    assert "the rarest class has 3" in last
+    assert "the rarest class has 1" in last
 
 
 def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path):

@@ -39,17 +39,18 @@ def run(args: argparse.Namespace) -> int:
     from tsc_core.sources import SourceError, open_source
 
     try:
+        check_outputs(args.out, args.objects)
         table = read_labels(args.labels)
+        if not table.labels and not table.faults:
+            raise ValueError(f"{args.labels} has no row below its head: nothing to evaluate")
         predictor = Predictor.shipped(args.bundle, exact=True)
         source = open_source(args.source, args.window)
-        for path in filter(None, (args.out, args.objects)):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        labels = {row.oid: row.label for row in table.labels}
+        with tqdm(total=len(labels), unit="object", file=sys.stderr, disable=None) as bar:
+            found = evaluate(predictor, source, labels, args.window, bar.update)
     except (LabelError, ValueError, SourceError, OSError) as error:
         print(f"tsc evaluate: {error}", file=sys.stderr)
         return USAGE
-    labels = {row.oid: row.label for row in table.labels}
-    with tqdm(total=len(labels), unit="object", file=sys.stderr, disable=None) as bar:
-        found = evaluate(predictor, source, labels, args.window, bar.update)
     without, faults = without_class(table.faults)
     found.skipped.update(without)
     report = {"source": source.name, "labels": args.labels.name, **found.report()}
@@ -67,6 +68,17 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if problems or not found.rows else DONE
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """Raise `ValueError` for files that could not be written, before hours of work: one for both, or a folder."""
+    asked = [path for path in paths if path]
+    if len({path.resolve() for path in asked}) < len(asked):
+        raise ValueError(f"--out and --objects are both {asked[0]}: they need a file each")
+    for path in asked:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def without_class(faults: Iterable[LabelFault]) -> tuple[Counter[str], list[LabelFault]]:
     """Rows of a label table that have no class of ours, counted by reason, and the rows that are at fault."""
     known, counted, wrong = {name.casefold() for name in CLASSES}, Counter(), []
@@ -79,15 +91,20 @@ def without_class(faults: Iterable[LabelFault]) -> tuple[Counter[str], list[Labe
 
 
 def write_objects(path: Path, found: object) -> None:
-    """One row for each object and n: label, and the probability of each class (empty where the model lacks it)."""
+    """One row for each object and n: label, and the probability of each class (empty where the model lacks it).
+
+    `held_out` is 1 where the bundle has learnt from the object: the answer is that of the member that did not see it.
+    """
     names = list(dict.fromkeys(name for classes in found.classes.values() for name in classes))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["oid", "n", "model", "label", *names])
+        writer = csv.DictWriter(file, ["oid", "n", "model", "label", *names, "held_out"])
         writer.writeheader()
         for n, rows in sorted(found.rows.items()):
-            for (oid, label, probabilities), model in zip(rows, found.models[n], strict=True):
+            served = zip(rows, found.models[n], found.held_out[n], strict=True)
+            for (oid, label, probabilities), model, held_out in served:
                 values = dict(zip(found.classes[n], (f"{p:.6f}" for p in probabilities), strict=True))
-                writer.writerow({"oid": oid, "n": n, "model": model, "label": label, **values})
+                row = {"oid": oid, "n": n, "model": model, "label": label, "held_out": int(held_out)}
+                writer.writerow(row | values)
 
 
 def as_text(report: dict) -> str:
@@ -103,4 +120,8 @@ def as_text(report: dict) -> str:
             f"accuracy {found['accuracy']:.3f}  ECE {found['ece']:.3f}  {found['objects']} objects  "
             f"recall {recall}  [{', '.join(found['models'])}]"
         )
+        if found["held_out"]:
+            lines.append(
+                f"       {found['held_out']} of them were learnt from: answered by the one member that did not"
+            )
     return "\n".join([*lines, *(f"skipped {count}: {reason}" for reason, count in report["skipped"].items())])

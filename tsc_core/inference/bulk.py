@@ -35,6 +35,8 @@ class Evaluation:
         Order of the probabilities for each n.
     models : dict of int to list of str
         The bundle that served each of the rows.
+    held_out : dict of int to list of bool
+        Whether that bundle had learnt from the object, whose answer is then that of the member that did not see it.
     skipped : Counter of str
         Objects left out, by reason.
     """
@@ -44,6 +46,7 @@ class Evaluation:
     doubts: dict[int, list[tuple[str, Step]]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[int, tuple[str, ...]] = field(default_factory=dict)
     models: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    held_out: dict[int, list[bool]] = field(default_factory=lambda: defaultdict(list))
     skipped: Counter = field(default_factory=Counter)
 
     def report(self) -> dict:
@@ -57,9 +60,9 @@ class Evaluation:
         }
 
     def _served(self, n: int) -> dict:
-        """The bundle that served most objects, and how many each served."""
+        """The bundle that served most objects, how many each served, and how many it had learnt from."""
         counts = Counter(self.models[n]).most_common()
-        return {"model": counts[0][0], "models": dict(counts)}
+        return {"model": counts[0][0], "models": dict(counts), "held_out": sum(self.held_out[n])}
 
     def _summary(self, n: int) -> dict:
         classes, rows = self.classes[n], self.rows[n]
@@ -93,17 +96,26 @@ def evaluate(
 ) -> Evaluation:
     """Score every labelled object of a source.
 
-    An object that was in a bundle's training set is scored by the members that did not see it.
+    An object that a bundle has learnt from is scored by the one member that did not see it.
 
     Parameters
     ----------
     labels : Mapping of oid to class
     progress : callable
         Told how many more objects were looked at.
+
+    Raises
+    ------
+    ValueError
+        Where real and simulated objects of the source have labels: one number for both would mean nothing.
     """
+    listed = set(source.oids())
+    made = Counter(is_made(oid) for oid, label in labels.items() if label and (oid in listed or not listed))
+    if len(made) > 1:
+        raise ValueError(f"{made[False]} real and {made[True]} simulated objects have labels: evaluate each kind alone")
     found = Evaluation(window)
     for group in _groups(_read(source, labels, window, found, progress), AT_ONCE):
-        for (_, sequence), scores in zip(group, predictor.score(group, held_out=True), strict=True):
+        for (_, sequence), scores in zip(group, predictor.score(group), strict=True):
             _enter(found, sequence, labels[sequence.oid], scores, predictor.coverage)
     return found
 
@@ -143,6 +155,7 @@ def _enter(found: Evaluation, sequence: AlertSequence, label: str, scores: list[
             found.skipped[f"n={scored.n}: {scored.bundle.name} has other classes than the first bundle"] += 1
         elif label in classes:
             found.models[scored.n].append(scored.bundle.name)
+            found.held_out[scored.n].append(scored.held_out is not None)
             found.rows[scored.n].append((sequence.oid, label, scored.probabilities.double().numpy()))
             step = as_step(scored, coverage)
             if step.conformal is not None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tsc_core.alerts import Alert, AlertSequence, AllWise, Example
 from tsc_core.bundle import Bundle
 from tsc_core.features import lookup, read_dynamic, read_static, time_differences
-from tsc_core.inference.predictor import Predictor, Seen, with_codes
+from tsc_core.inference.predictor import Predictor, Scored, Seen, with_codes
 from tsc_core.preprocessing import collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import TIME_DIFFERENCE
@@ -145,7 +145,7 @@ def _asked(
         return None
     alerts, bundle = window_of(selection, scored.n), scored.bundle
     example = bundle.preprocessor(alerts, sequence.allwise)
-    return _Question(bundle, scored.n, example, _codes(bundle, example, alerts, seen), priors), alerts
+    return _Question(scored, example, _codes(bundle, example, alerts, seen), priors), alerts
 
 
 def _codes(bundle: Bundle, example: Example, alerts: tuple[Alert, ...], seen: Seen) -> Tensor | None:
@@ -158,10 +158,11 @@ class _Question:
     """The log-odds of one object's most probable class, for changed versions of its example."""
 
     def __init__(
-        self, bundle: Bundle, n: int, example: Example, codes: Tensor | None, priors: Mapping[str, float] | None
+        self, scored: Scored, example: Example, codes: Tensor | None, priors: Mapping[str, float] | None
     ) -> None:
-        self.bundle, self.n, self.codes = bundle, n, codes
-        rates = [1.0 if priors is None else priors.get(name, 0.0) for name in bundle.classes_after(n)]
+        self.bundle, self.n, self.codes = scored.bundle, scored.n, codes
+        self.voting = slice(None) if scored.held_out is None else [scored.held_out]
+        rates = [1.0 if priors is None else priors.get(name, 0.0) for name in self.bundle.classes_after(self.n)]
         rates = torch.tensor(rates, dtype=torch.float64)
         self.rates = (rates / rates.sum()).clamp(min=NEVER).log()
         self.stamps = torch.from_numpy(example.stamps)
@@ -173,7 +174,7 @@ class _Question:
     def _shares(self, examples: Sequence[Example], codes: Tensor | None) -> Tensor:
         """Log of the mean probabilities at the class frequencies, (R, K) float64, but for a constant of each row."""
         batch = collate(list(examples), None if codes is None else list(codes))
-        logits = self.bundle.logits(batch).double()
+        logits = self.bundle.logits(batch)[self.voting].double()
         tempered = self.bundle.tempered(logits, self.n, batch.allwise)
         return tempered.log_softmax(-1).logsumexp(0) + self.rates
 

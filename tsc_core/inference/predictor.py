@@ -20,6 +20,7 @@ from tsc_core.preprocessing.transform import Readings, scale_stamps
 from tsc_core.survey import MAX_DETECTIONS
 
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
+LEARNT_FROM = "the models have learnt from this object: the answer is that of the one member that did not see it"
 ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
 
 Windows = dict[tuple[int, int], tuple[Alert, ...]]  # (place of the object, n) -> the n detections
@@ -90,6 +91,7 @@ class Predictor:
     def predict(self, sequence: AlertSequence, window: Window = "first") -> Prediction:
         """What the models say of one object, and which detections they used.
 
+        An object that a bundle has learnt from is answered by the one member that did not see it, and flagged.
         Deterministic: rotations carry no jitter, the same sequence gives the same bits.
         """
         selection = select_alerts(sequence, window)
@@ -101,6 +103,8 @@ class Predictor:
         if self._bogus_twice(selection, sequence, seen):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
+        if any(scored.held_out is not None for scored in steps):
+            flags.append(LEARNT_FROM)
         found = tuple(as_step(scored, self.coverage) for scored in steps)
         return Prediction(
             sequence.oid,
@@ -117,11 +121,11 @@ class Predictor:
         objects: Sequence[tuple[Selection, AlertSequence]],
         seen: Seen | None = None,
         *,
-        held_out: bool = False,
+        held_out: bool = True,
     ) -> list[list[Scored]]:
         """Every step of every object; each stamp passes each distinct encoder once, none that was `seen`.
 
-        With `held_out`, an object that a bundle was trained on is scored by the member that did not see it.
+        With `held_out`, an object that a bundle has learnt from is scored by the one member that did not see it.
         """
         seen = Seen() if seen is None else seen
         scores: list[dict[int, Scored]] = [{} for _ in objects]
@@ -153,7 +157,8 @@ class Predictor:
             return False
         examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts], seen.readings)
         batch = with_codes(first, examples, [(alert,) for alert in alerts], seen)
-        mean = first.logits(batch).softmax(-1).mean(0)
+        unseen = first.folds.get(sequence.oid)
+        mean = first.logits(batch)[slice(None) if unseen is None else [unseen]].softmax(-1).mean(0)
         return bool((mean.argmax(-1) == first.classes.index("bogus")).all())
 
 

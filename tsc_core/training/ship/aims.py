@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 AIMS = {1: 0.93, 2: 0.90, 5: 0.95}  # balanced accuracy on real objects, window last, no AllWISE, by n
 SIMULATED = dict.fromkeys(range(2, 6), 0.98)  # with AllWISE: the paper's
 ECE = 0.05
 COVERED, ENOUGH = (0.88, 0.93), 30  # share of a class that conformal sets hold, for classes with so many objects
 LOST = 0.03  # of balanced accuracy, on a period of the survey that was not trained on
+SOME = 5  # objects of a class in a period, to count in what is lost there
 WHY = (
     "What separates AGN from variable stars best in the simulator, the AllWISE colours, is not in the packets (see "
     "`checkpoints/runs/allwise`). Most errors are AGN against VS.",
@@ -68,21 +69,32 @@ def _short_by(aimed: Mapping, aims: Mapping) -> tuple[list[str], bool]:
 
 
 def across_time(found: Mapping[str, Mapping]) -> list[str]:
-    """Lines of a card: whether periods differ, and what is lost on one that was not trained on, beside the aims."""
+    """Lines of a card: whether periods differ, and what is lost on one that was not trained on, beside the aims.
+
+    A class with fewer than `SOME` objects in a period takes no part in what is lost there: one of them would tell.
+    """
     both, alone = (found["report"][name] for name in ("both periods", "the other period alone"))
     lines = []
     for when in both:
-        value, less = both[when]["balanced_accuracy"], alone[when]["balanced_accuracy"]
-        few = [entry["balanced_accuracy"] for entry in found["as_few"][when]]
+        counts = {name: v["n"] for name, v in both[when]["recall"].items() if v["n"]}
+        names = [name for name, count in counts.items() if count >= SOME]
+        value, less, *few = (_over(entry, names) for entry in (both[when], alone[when], *found["as_few"][when]))
+        left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if count < SOME)
         lines.append(
-            f"- {when[0].upper()}{when[1:]}: {value:.3f} from both periods, {less:.3f} from the other alone, "
-            f"{max(value - less, 0.0):.3f} lost (aim: at most {LOST}); as few of both {min(few):.3f} to {max(few):.3f}."
-            f" {_most_lost(both[when]['recall'], alone[when]['recall'])}"
+            f"- {when[0].upper()}{when[1:]}{f', without {left_out}' if left_out else ''}: {value:.3f} from both "
+            f"periods, {less:.3f} from the other alone, {max(value - less, 0.0):.3f} lost (aim: at most {LOST}); "
+            f"as few of both {min(few):.3f} to {max(few):.3f}. "
+            f"{_most_lost(both[when]['recall'], alone[when]['recall'])}"
         )
     (low, high), (other_low, other_high) = (entry["balanced_accuracy_interval"] for entry in both.values())
     least = min(v["n"] for entry in both.values() for v in entry["recall"].values() if v["n"])
     overlap = "overlap" if low <= other_high and other_low <= high else "do not overlap"
     return [*lines, f"- Intervals of the two periods {overlap}; the rarest class has {least} in one of them."]
+
+
+def _over(entry: Mapping, names: Sequence[str]) -> float:
+    """Mean recall of some classes."""
+    return sum(entry["recall"][name]["value"] for name in names) / max(len(names), 1)
 
 
 def _most_lost(before: Mapping[str, Mapping], after: Mapping[str, Mapping]) -> str:

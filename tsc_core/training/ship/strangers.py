@@ -50,7 +50,7 @@ def answers(bundle: Bundle, objects: Sequence[Known]) -> dict[str, dict[str, dic
         conformal set has one and the object is not unlike), `unlike`; shares with their 95 % interval.
     """
     asked = [(selection, k) for k in objects if (selection := select_alerts(k.sequence, "last")).used]
-    scores = Predictor([bundle]).score([(selection, k.sequence) for selection, k in asked], held_out=True)
+    scores = Predictor([bundle]).score([(selection, k.sequence) for selection, k in asked])
     steps = defaultdict(list)
     for (_, known), row in zip(asked, scores, strict=True):
         for scored in row:
