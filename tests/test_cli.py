@@ -401,13 +401,13 @@ def test_evaluate_needs_rows_and_objects_of_one_kind(random_bundles, tmp_path, c
     code, _, err = evaluate(capsys, "demo", labels)
     assert code == 2
     assert "no row below its head" in err
-    made = {oid: maker.make_object(oid) for oid in (GOOD, "SIM1kind")}
+    made = {oid: maker.make_object(oid) for oid in (GOOD, "ZTF18aaaaaaa")}
     both = maker.write_archive(tmp_path / "both.tar", {c: raw for found in made.values() for c, raw in found.items()})
-    labels.write_text(f"oid,label\n{GOOD},SN\nSIM1kind,SN\n")
+    labels.write_text(f"oid,label\n{GOOD},SN\nZTF18aaaaaaa,SN\n")
     code, _, err = evaluate(capsys, both, labels)
     assert code == 2
     assert "1 real and 1 simulated" in err
-    labels.write_text(f"oid,label\n{GOOD},SN\nDEMO01,SN\n")  # DEMO01 is not in the archive
+    labels.write_text(f"oid,label\n{GOOD},SN\nZTF18bbbbbbb,SN\n")  # the second is not in the archive
     assert evaluate(capsys, both, labels)[0] == 0
 
 
