@@ -28,7 +28,8 @@ training alone moves the answer. They are not a confidence interval.
 **Not ruled out.** The conformal set holds the true class for 90 % of each class's real objects. More than one class in
 it, none, or an object unlike the training data: the models abstain.
 
-**Natural rates.** The models are trained with equal classes; supernovae are 1.7 % of real AGN, SN and VS. The explorer
+**Natural rates.** The models are trained with equal classes; supernovae are 1.7 % of the
+AGN, SN and VS that the paper counts, which are these rates. The explorer
 gives each probability at both. Precision on a test set with equal classes is not the precision that a night of alerts
 gives; the page of confusion matrices shows the latter.
 

@@ -69,7 +69,7 @@ def rates_toggle() -> bool:
     """Whether the chart is at natural rates."""
     return st.toggle(
         "Chart at natural rates", key="rates", bind="query-params",
-        help="At the rates of real objects, not equal ones: supernovae are 1.7 % of AGN, SN and VS.",
+        help="At the rates of the paper's objects, not equal ones: supernovae are 1.7 % of its AGN, SN and VS.",
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def test_named_bundles_alone(random_bundles, archive, capsys):
     assert [step["model"] for step in line["steps"]] == ["temporal_3"]
     code, (line,), _ = run(capsys, "classify", OTHER, "--source", archive, "--json", "--bundle", "temporal_3")
     assert code == 1
-    assert line["error"] == "no bundle at hand takes 2 usable detections"
+    assert line["error"].startswith("no bundle at hand takes 2 usable detections: ")
     code, lines, err = run(capsys, "classify", GOOD, "--source", archive, "--bundle", "nonsense")
     assert (code, lines) == (2, [])
     assert "nonsense" in err
@@ -345,7 +345,7 @@ def test_as_a_program_of_its_own(archive, tmp_path):
     assert done.returncode == 1
     bad, good = map(json.loads, done.stdout.splitlines())
     assert "is not an object id" in bad["error"]
-    assert good["error"] == "no bundle at hand takes 5 usable detections"
+    assert good["error"].startswith("no bundle at hand takes 5 usable detections: ")
     module = program("-m", "tsc_core", "classify", "--window")
     assert module.returncode == 2
     assert "usage: tsc classify" in module.stderr
@@ -393,6 +393,25 @@ def test_evaluate_refuses_what_it_could_not_write_before_it_works(archive, tmp_p
         code, text, err = evaluate(capsys, archive, labels, *options)
         assert (code, text) == (2, "")
         assert said in err
+
+
+def test_options_that_contradict_are_told(capsys, tmp_path):
+    for words, said in (
+        (["simulate", "--out", str(tmp_path / "made.zip")], "packets go into a .tar.gz"),
+        (["simulate", "--out", str(tmp_path / "made"), "--labels", "x.csv"], "go with --compare"),
+    ):
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
+    for option in ("--threads", "--rounds"):
+        with pytest.raises(SystemExit):
+            main(["bench", option, "0"])
+        assert "needs 1 or more" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_model_as_json(random_bundles, capsys):
+    assert main(["models", "stamp", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "stamp"
 
 
 def test_evaluate_needs_rows_and_objects_of_one_kind(random_bundles, tmp_path, capsys):

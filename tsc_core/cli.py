@@ -24,6 +24,14 @@ COMMANDS = {
 DONE, FAILED, USAGE = 0, 1, 2
 
 
+def positive(text: str) -> int:
+    """An option's whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: needs 1 or more")
+    return number
+
+
 def _module(command: str) -> object:
     return importlib.import_module("tsc_core.commands." + command.replace("-", "_"))
 

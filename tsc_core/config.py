@@ -332,7 +332,9 @@ def load(path: str | Path, kind: type[T] = RunConfig) -> T:
     """Read a TOML file into a configuration; raises `ConfigError` with the file's name in it."""
     try:
         return from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")), kind)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
 
 

@@ -60,6 +60,17 @@ def test_asking_for_more_than_there_are_names_every_short_class():
     assert "VS" not in str(raised.value)
 
 
+@pytest.mark.parametrize(("size", "said"), [(float("nan"), "validation is nan"), (float("inf"), "is inf"), (-1, "-1")])
+def test_numbers_that_are_none_are_refused(size, said):
+    with pytest.raises(ValueError, match=said):
+        make_split(["SIM1"], ["SN"], size, 1)
+
+
+def test_a_split_of_nothing_is_refused():
+    with pytest.raises(SplitError, match="no object"):
+        make_split([], [])
+
+
 def test_an_object_twice_is_refused():
     with pytest.raises(ValueError, match="ZTF18aaaaaaa is given 2 times"):
         make_split(["ZTF18aaaaaaa"] * 2, ["AGN"] * 2, 0, 0)

@@ -196,7 +196,9 @@ def test_no_probabilities_have_a_reason(predictor):
     assert clipped.steps == ()
     assert clipped.flags[-1] == "no detection can be used: science stamp is 62x63, not 63x63"
     five = Predictor(made for made in predictor.bundles if made.name == "temporal_5")
-    assert five.predict(fetched(mjds=(58300.2, 58303.2))).flags[-1] == "no bundle at hand takes 2 usable detections"
+    assert five.predict(fetched(mjds=(58300.2, 58303.2))).flags[-1] == (
+        "no bundle at hand takes 2 usable detections: temporal_5 needs 5"
+    )
     assert Predictor([]).predict(fetched()).steps == ()
 
 

@@ -56,6 +56,20 @@ def test_priors_that_are_refused(text):
         read_priors(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("AGN=1,AGN=2", "AGN is there twice"),
+        ("AGN", "'AGN' has no frequency"),
+        ("Natural", "'Natural' has no frequency"),
+        ("SN=x", "'x' is no frequency"),
+    ],
+)
+def test_what_is_wrong_with_priors_is_said(text, said):
+    with pytest.raises(ValueError, match=said):
+        read_priors(text)
+
+
 def test_a_step_under_priors():
     (found,) = with_priors(Prediction("SIM1", "made", (), (STEP,)), {"AGN": 6, "SN": 3, "VS": 1}).steps
     assert found.probabilities == pytest.approx(reweighted(STEP.probabilities, {"AGN": 6, "SN": 3, "VS": 1}))

@@ -7,14 +7,16 @@ import json
 import sys
 from pathlib import Path
 
-from tsc_core.cli import DONE, FAILED
+from tsc_core.cli import DONE, FAILED, positive
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("bench", help="speeds on this machine beside its own limits, as JSON")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the networks (default: as torch chooses)")
     parser.add_argument(
-        "--rounds", type=int, default=9, metavar="N", help="repetitions of what ratios are the median of"
+        "--threads", type=positive, metavar="N", help="threads of the networks (default: as torch chooses)"
+    )
+    parser.add_argument(
+        "--rounds", type=positive, default=9, metavar="N", help="repetitions of what ratios are the median of"
     )
     parser.add_argument("--out", type=Path, help="write the JSON here too")
 

@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--priors",
         default="balanced",
         metavar="P",
-        help="class frequencies to assume: balanced (default; natural ones are shown beside), natural, "
+        help="class frequencies to assume: balanced (default; natural ones are shown beside), natural (as the paper "
+        "counts them in ZTF), "
         "or AGN=0.3,SN=0.1,... relative to one another, a class not named cannot occur",
     )
     parser.add_argument(

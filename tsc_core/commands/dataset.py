@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tsc_core.cli import DONE, FAILED, USAGE
+from tsc_core.cli import DONE, FAILED, USAGE, positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     build.add_argument("--labels", required=True, metavar="CSV", help="columns oid (or objectId), label, [source]")
     build.add_argument("--source", required=True, help="demo, alerce, or a path to packets")
     build.add_argument("--out", required=True, metavar="DIR", help="the dataset folder")
-    build.add_argument("--detections", type=_positive, default=5, help="first usable detections to keep (default: 5)")
-    build.add_argument("--at-once", type=_positive, help=f"objects at a time (default: alerce {LIVE_AT_ONCE}, else 1)")
+    build.add_argument("--detections", type=positive, default=5, help="first usable detections to keep (default: 5)")
+    build.add_argument("--at-once", type=positive, help=f"objects at a time (default: alerce {LIVE_AT_ONCE}, else 1)")
     build.add_argument("--rate", type=float, help=f"objects a second at most (default: alerce {LIVE_RATE:g}, else any)")
     build.add_argument("--scheduler", metavar="ADDRESS", help="fetch on the workers of this dask.distributed cluster")
     info = verbs.add_parser("info", help="counts of objects by class, detections and origin")
@@ -42,15 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     split.add_argument("--out", required=True, metavar="CSV")
     split.add_argument("--validation", type=float, default=200, help="objects per class, or a fraction (default: 200)")
     split.add_argument("--test", type=float, default=200, help="objects per class, or a fraction (default: 200)")
-    split.add_argument("--usable", type=_positive, default=1, help="only objects with as many usable detections")
+    split.add_argument("--usable", type=positive, default=1, help="only objects with as many usable detections")
     split.add_argument("--seed", type=int, default=0)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: needs 1 or more")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from tsc_core.cli import DONE, FAILED
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("models", help="the bundles that ship, with their cards")
-    parser.add_argument("name", nargs="?", help="print the whole card of this bundle")
+    parser.add_argument("name", nargs="?", help="print the whole card of this bundle, or with --json its entry")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -23,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
         if args.name not in paths:
             print(f"tsc models: no bundle {args.name!r}: there are {', '.join(paths) or 'none'}", file=sys.stderr)
             return FAILED
-        print((paths[args.name] / "card.md").read_text(encoding="utf-8"))
-        return DONE
+        return _whole(paths[args.name], args.json)
     rows, broken = [], []
     for name, path in paths.items():
         try:
@@ -37,7 +37,17 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if broken else DONE
 
 
-def summary(path: object) -> dict:
+def _whole(path: Path, as_json: bool) -> int:
+    """Print one bundle's card, or its entry of the list as JSON."""
+    try:
+        print(json.dumps(summary(path), indent=1) if as_json else (path / "card.md").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"tsc models: {path.name}: not a usable bundle ({type(error).__name__}: {error})", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def summary(path: Path) -> dict:
     """Name, kind, n, classes, size and card of a bundle folder, read without loading its weights."""
     found = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
     model = found["config"]["model"]

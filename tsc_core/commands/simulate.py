@@ -12,6 +12,8 @@ from pathlib import Path
 from tsc_core.cli import DONE, FAILED, USAGE
 from tsc_core.survey import CLASSES, MAX_DETECTIONS
 
+ARCHIVES = (".zip", ".gz", ".tar", ".tgz", ".avro", ".json", ".csv", ".bz2", ".xz")
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("simulate", help="made objects, as packets or as a dataset")
@@ -62,6 +64,10 @@ def _wrong(args: argparse.Namespace) -> str | None:
         return "--seed needs 0 or more, --fresh a share between 0 and 1"
     if args.demo and not _is_archive(args.out):
         return "--demo writes packets: --out needs a name that ends in .tar.gz"
+    if args.labels and not args.compare:
+        return "--labels are of real packets: they go with --compare"
+    if not (args.demo or args.compare or _is_archive(args.out)) and args.out.suffix in ARCHIVES:
+        return f"--out {args.out.name}: packets go into a .tar.gz, a dataset into a folder without such an ending"
     if args.compare and args.out.suffix != ".json":
         return "--compare writes a report: --out needs a name that ends in .json"
     return None

@@ -166,7 +166,10 @@ def build(
 
 def _table_faults(table: LabelTable, known: Mapping[str, str | None]) -> list[Skipped]:
     """Rows of the table that cannot be used, those at odds with the dataset among them."""
-    faults = [Skipped(fault.oid, fault.label, True, str(fault)) for fault in table.faults]
+    faults = []
+    for fault in table.faults:
+        kept = f"; the dataset has it from before, as {known[fault.oid]}" if fault.oid in known else ""
+        faults.append(Skipped(fault.oid, fault.label, True, f"{fault}{kept}"))
     for label in table.labels:
         if label.oid in known and known[label.oid] != label.label:
             reason = f"{label.oid} is {label.label} in the table and {known[label.oid]} in the dataset"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,15 +60,17 @@ def make_split(
     Raises
     ------
     SplitError
-        Where a class has too few objects, at least one being left to train; all such classes are named.
+        Without objects, or where a class has too few, at least one being left to train; all such classes are named.
     ValueError
         For negative numbers, or an id that occurs twice.
     """
     repeated = [oid for oid, times in Counter(oids).items() if times > 1]
     if repeated:
         raise ValueError(f"{repeated[0]} is given {Counter(oids)[repeated[0]]} times: a split is by object")
-    if validation < 0 or test < 0:
+    if not (0 <= validation < math.inf and 0 <= test < math.inf):
         raise ValueError(f"validation is {validation} and test {test}: needs 0 or more")
+    if not oids:
+        raise SplitError("there is no object to draw from")
     classes: dict[str, list[str]] = {}
     for oid, label in zip(oids, labels, strict=True):
         classes.setdefault(str(label), []).append(oid)

@@ -99,7 +99,7 @@ class Predictor:
         steps = self.score([(selection, sequence)], seen)[0]
         flags = list(sequence.flags)
         if not steps:
-            flags.append(_why_none(selection))
+            flags.append(self._why_none(selection))
         if self._bogus_twice(selection, sequence, seen):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
@@ -147,6 +147,14 @@ class Predictor:
                         windows[i, n] = alerts
                         break
         return asked
+
+    def _why_none(self, selection: Selection) -> str:
+        """Why there are no probabilities."""
+        if not selection.used:
+            reasons = "; ".join(dict.fromkeys(selection.reasons.values()))
+            return f"no detection can be used: {reasons or 'there is none'}"
+        needed = ", ".join(f"{bundle.name} needs {min(serves(bundle))}" for bundle in self.bundles)
+        return f"no bundle at hand takes {len(selection.used)} usable detections: {needed or 'there is none'}"
 
     @torch.inference_mode()
     def _bogus_twice(self, selection: Selection, sequence: AlertSequence, seen: Seen) -> bool:
@@ -244,13 +252,6 @@ def describe(sequence: AlertSequence, selection: Selection) -> tuple[Detection, 
         )
         for alert in sequence.alerts
     )
-
-
-def _why_none(selection: Selection) -> str:
-    """Why there are no probabilities."""
-    if selection.used:
-        return f"no bundle at hand takes {len(selection.used)} usable detections"
-    return "no detection can be used: " + ("; ".join(dict.fromkeys(selection.reasons.values())) or "there is none")
 
 
 def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:

@@ -42,15 +42,19 @@ def read_priors(text: str) -> dict[str, float] | None:
     Raises
     ------
     ValueError
-        For anything else, an unknown class, or a frequency that is negative or no number.
+        For anything else, an unknown class or one named twice, or a frequency that is negative or no number.
     """
     if text in ("natural", "balanced"):
         return dict(NATURAL_COUNTS) if text == "natural" else None
     found = {}
     for part in text.split(","):
-        name, _, value = part.partition("=")
+        name, equals, value = part.partition("=")
         try:
-            found[_class(name.strip())] = _frequency(value)
+            if not equals:
+                raise ValueError(f"{part!r} has no frequency")
+            if (known := _class(name.strip())) in found:
+                raise ValueError(f"{known} is there twice")
+            found[known] = _frequency(value)
         except ValueError as error:
             raise ValueError(f"priors {text!r}: {error}; needs natural, balanced, or AGN=0.3,SN=0.1,...") from None
     if not sum(found.values()) > 0:
@@ -65,7 +69,10 @@ def _class(name: str) -> str:
 
 
 def _frequency(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{text!r} is no frequency")
     return value

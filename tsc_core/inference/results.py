@@ -59,7 +59,7 @@ def as_text(line: dict) -> str:
     rows = [f"{line['oid']}  ({line['source']})"]
     if line["error"]:
         rows.append(f"  error: {line['error']}")
-    rows += [f"  note: {flag}" for flag in line["flags"]]
+    rows += [f"  note: {flag}" for flag in line["flags"] if flag != line["error"]]
     for detection in line["detections"]:
         band = ZTF.bands.get(detection["fid"], "?")
         magnitude = "  -  " if detection["magpsf"] is None else f"{detection['magpsf']:5.2f}"
