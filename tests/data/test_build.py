@@ -119,6 +119,13 @@ def test_a_service_that_is_gone_stops_the_build(tmp_path):
     assert len(Dataset(tmp_path / "set")) == 40
 
 
+def test_an_object_given_another_class_later_is_said_to_be_there_still(tmp_path):
+    build(LabelTable(labels(1)), Service(), tmp_path / "set")
+    table = LabelTable(labels(2), (LabelFault(2, oid_of(1), "SN", f"{oid_of(1)} is given another class: left out"),))
+    (told,) = build(table, Service(), tmp_path / "set").skipped
+    assert told.reason.endswith("left out; the dataset has it from before, as SN")
+
+
 def test_bad_rows_of_the_table_are_reported_and_the_rest_done(tmp_path):
     table = LabelTable(labels(1, 2), (LabelFault(4, "ZTF1", "SN", "'ZTF1' is not an object id"),))
     build(LabelTable((replace(labels(1)[0], label="AGN"),)), Service(), tmp_path / "set")

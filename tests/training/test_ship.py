@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsc_core.alerts import AllWise
+from tsc_core.alerts import Alert, AlertSequence, AllWise
 from tsc_core.bundle import CHECKPOINTS, load_bundle, save_bundle
 from tsc_core.config import (
     EncoderConfig,
@@ -27,7 +27,7 @@ from tsc_core.sources.demo import ARCHIVE, demo_source
 from tsc_core.sources.memory import MemorySource
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.ship import members
-from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, taken_over
+from tsc_core.training.ship.__main__ import CONFIGS, arguments, describe, fit_preprocessor, met, taken_over
 from tsc_core.training.ship.aims import across_time as summed_up
 from tsc_core.training.ship.aims import against_aims
 from tsc_core.training.ship.cards import measure, write_card, write_metrics
@@ -135,12 +135,12 @@ def test_members_share_the_encoder_and_differ_else(made_bundle):
 def test_a_fold_is_scored_by_the_member_that_did_not_see_it(made_bundle, material):
     for known in material.real:
         selection = select_alerts(known.sequence, "last")
-        steps = Predictor([made_bundle]).score([(selection, known.sequence)], held_out=True)[0]
+        steps = Predictor([made_bundle]).score([(selection, known.sequence)])[0]
         if known.label not in TEMPORAL_CLASSES:
             assert known.sequence.oid not in made_bundle.folds
         elif steps:
             assert len(steps[0].members) == 1
-            everyone = Predictor([made_bundle]).score([(selection, known.sequence)])[0][0]
+            everyone = Predictor([made_bundle]).score([(selection, known.sequence)], held_out=False)[0][0]
             assert everyone.members[made_bundle.folds[known.sequence.oid]].allclose(steps[0].members[0])
 
 
@@ -371,6 +371,18 @@ def test_what_was_not_learnt_from_is_summed_up_by_period():
     assert "0.000 lost" in second
     assert "do not overlap" in last
     assert "the rarest class has 1" in last
+
+
+def test_cards_say_who_names_the_objects_and_how_often_they_had_been_seen():
+    def known(oid, label_source, *detections):
+        alerts = [Alert(oid, str(i), 58300.0 + i, 1, {"ndethist": n}) for i, n in enumerate(detections)]
+        return Known(AlertSequence(oid, "made", tuple(alerts)), "AGN", "real", label_source)
+
+    listed = known("ZTF18aaaaaaa", "a list", 1, 7), known("ZTF18aaaaaab", "a list", 5)
+    (line,) = met([*listed, known("ZTF18aaaaaac", "", 9)])
+    assert line == "AGN by a list 2; not said 1. Detections (`ndethist`) up to the newest alert: 7 at the median."
+    assert met([]) == []
+    assert met([known("ZTF18aaaaaaa", "a list", None)])[0].endswith("newest alert: not known.")
 
 
 def test_card_and_metrics_say_what_was_measured(made_bundle, material, tmp_path):

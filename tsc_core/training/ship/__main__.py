@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tsc_core.bundle import CHECKPOINTS, Bundle, load_bundle, save_bundle, shipped
 from tsc_core.config import RunConfig, load
 from tsc_core.evaluation.results import DRIFT
@@ -31,6 +33,9 @@ LIMITS = (
     "Most real objects have one packet; earlier detections enter without stamps.",
     "Real objects have no AllWISE match here, so accuracy with AllWISE is known on simulated objects only.",
     "No bogus labels exist among the real packets: drb < 0.1 stands for bogus.",
+    "Trained on says who names the objects, and how often they had been seen: most AGN are blazars, and real ones seen "
+    "for the first time are nearly all asteroids, which were named by a catalogue and for few detections. Recall on "
+    "other AGN, on AGN and VS at their first alert, and on asteroids seen more often is not known.",
     "How the stamp bundle does on a period of the survey that it was not trained on is in its card (Across time).",
     "TDEs and anything else outside the classes are forced into them.",
 )
@@ -57,17 +62,30 @@ def describe(material: Material, config: RunConfig) -> list[str]:
         counts = Counter(known.label for known in learnt if known.origin == origin)
         return ", ".join(f"{name} {counts[name]}" for name in config.model.classes if counts[name]) or "none"
 
+    labelled = [known for known in learnt if known.origin == "real"]
     proxies = sum(known.origin not in ("real", "simulated") for known in learnt)
     bogus = f" and {proxies} with drb < {BOGUS_BELOW} as bogus (a proxy, not a label)" if proxies else ""
     return [
         f"Simulated objects (seed {TRAIN_SEED}): {counted('simulated')}.",
         f"Real ZTF objects with labels: {counted('real')}{bogus}.",
+        *(line for name in config.model.classes for line in met([k for k in labelled if k.label == name])),
         f"Scaling fitted on {len(material.simulated)} simulated objects of the five classes and "
         f"{len(material.unlabelled)} real ones without a class; the encoder trained on the classes of simulated stamps "
         "and, for real stamps, on numbers their packets state.",
         f"{material.fold_count} members; each real object with a label is unseen by one of them, and is evaluated by "
         "that one. Temperatures are fitted on these held-out answers, each class weighing the same.",
     ]
+
+
+def met(labelled: Sequence[Known]) -> list[str]:
+    """Who names the labelled objects of one class, and how often each had been detected by its newest alert."""
+    if not labelled:
+        return []
+    sources = Counter(known.label_source or "not said" for known in labelled).most_common()
+    seen = np.array([known.sequence.alerts[-1].value("ndethist") for known in labelled])
+    often = f"{np.nanmedian(seen):.0f} at the median" if np.isfinite(seen).any() else "not known"
+    named = "; ".join(f"{source} {count}" for source, count in sources)
+    return [f"{labelled[0].label} by {named}. Detections (`ndethist`) up to the newest alert: {often}."]
 
 
 def fit_preprocessor(config: RunConfig, material: Material) -> Preprocessor:

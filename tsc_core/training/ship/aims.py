@@ -33,6 +33,10 @@ SEEN = (
     "These choices were made on the same cross-validation, as were those of features and sizes: no object was trained "
     "on that it is measured on, but expect somewhat less on other objects."
 )
+FITTED = (
+    "Temperatures were fitted on these answers, each of one member; how well the mean of all members is calibrated, "
+    "which other objects get, real objects cannot tell here."
+)
 MADE = (
     "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Networks "
     "that learn from more simulated objects, and from those alone, are at the aim or nearer to it "
@@ -137,4 +141,5 @@ def _calibration(report: Mapping) -> str:
         f"above {ECE} at {', '.join(above)}" if above else f"at most {ECE} at every n: the greatest is {greatest:.3f}"
     )
     as_they_come = max(entry["ece_of_sample"] for entry in found.values())
-    return f"Calibration error {said}; with objects as they come instead of classes alike, at most {as_they_come:.3f}."
+    alike = f"Calibration error {said}; with objects as they come instead of classes alike, at most {as_they_come:.3f}."
+    return f"{alike} {FITTED}" if report["origin"] == "real" else alike

@@ -22,6 +22,7 @@ from tsc_core.features import galactic
 from tsc_core.inference.bulk import evaluate
 from tsc_core.inference.predictor import Predictor
 from tsc_core.sources.memory import MemorySource
+from tsc_core.sources.positions import mean_position
 from tsc_core.survey import CLASSES
 from tsc_core.training.ship.cards import write_card
 from tsc_core.training.ship.material import Known, Material, deal_folds
@@ -31,6 +32,7 @@ MAY_2020 = 58970.0  # MJD of 2020-05-01
 WHEN = ("before May 2020", "from May 2020")
 DRAWS = 3  # of as few objects of both periods
 FAR_FROM_PLANE = 30.0  # deg of galactic latitude
+NOWHERE = (float("nan"), float("nan"))
 
 
 def period(known: Known) -> int:
@@ -112,7 +114,7 @@ def content(real: Sequence[Known]) -> dict[str, dict[str, dict]]:
     for known in real:
         if known.origin == "real":
             newest = known.sequence.alerts[-1]
-            far = abs(galactic(newest.value("ra"), newest.value("dec"))[1]) > FAR_FROM_PLANE
+            far = abs(galactic(*(mean_position(known.sequence.alerts) or NOWHERE))[1]) > FAR_FROM_PLANE
             groups[WHEN[period(known)], known.label].append((not np.isfinite(newest.value("drb")), far))
     found = {when: {} for when in WHEN}
     for (when, label), rows in sorted(groups.items(), key=lambda item: CLASSES.index(item[0][1])):

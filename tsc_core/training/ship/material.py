@@ -28,11 +28,15 @@ PACKET_FIELDS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """One object with its class. `origin` is "simulated", "real", or "real, drb < 0.1" for the bogus proxy."""
+    """One object with its class, and who says so.
+
+    `origin` is "simulated", "real", or "real, drb < 0.1" for the bogus proxy.
+    """
 
     sequence: AlertSequence
     label: str
     origin: str
+    label_source: str = ""
 
     @property
     def is_real(self) -> bool:
@@ -83,12 +87,12 @@ def _made(made: MadeObject) -> AlertSequence:
 
 def real(archive: Path, labels: Path) -> tuple[tuple[Known, ...], tuple[AlertSequence, ...]]:
     """Labelled objects and bogus proxies of an archive of packets, and the objects without a class."""
-    source, named = PacketSource(archive), {row.oid: row.label for row in read_labels(labels).labels}
+    source, named = PacketSource(archive), {row.oid: row for row in read_labels(labels).labels}
     known, unlabelled = [], []
     for oid in source.oids():
         sequence = source.fetch(oid)
         if oid in named:
-            known.append(Known(sequence, named[oid], "real"))
+            known.append(Known(sequence, named[oid].label, "real", named[oid].source))
         elif sequence.alerts[-1].value("drb") < BOGUS_BELOW:
             known.append(Known(sequence, "bogus", f"real, drb < {BOGUS_BELOW}"))
         else:
