@@ -22,10 +22,11 @@ TRIED = (
     "points better, which know less of what labels lack.",
     "While developing, looked at without a result kept here, and not taken. For the trees: codes of the stamps as "
     "further inputs, windows that slide back through history, deeper and more trees, trees on real objects alone, "
-    "other weights of real objects (they count 5 times, in `unified` 12), more folds, and classes guessed for the real "
-    "objects without one. For the networks: changes of brightness within a band, a falling learning rate, three seeds "
-    "for each fold, and the mean of the per-n and the unified bundle. Beside both: support vectors and logistic "
-    "regression. AllWISE colours among the inputs of network and trees.",
+    "other weights of real objects (they count 5 times, in `unified` 12), more folds, classes guessed for the real "
+    "objects without one, and no galactic latitude, which early and late variable stars have in different shares. For "
+    "the networks: changes of brightness within a band, a falling learning rate, three seeds for each fold, and the "
+    "mean of the per-n and the unified bundle. Beside both: support vectors and logistic regression. AllWISE colours "
+    "among the inputs of network and trees.",
     "`drb` among the inputs: early packets of the survey mostly lack it, and nearly no labelled AGN is from then, so "
     "that trees took a packet without it for a variable star.",
 )
