@@ -24,7 +24,7 @@ def cells(table, row):
 def test_the_table_has_each_class_at_equal_and_at_natural_rates_and_what_cannot_be_ruled_out():
     table = answer_table(STEP)
     assert cells(table, 0) == ["class", "probability", "members", "natural rates", "90\u00a0% set"]
-    assert cells(table, 2) == ["AGN", "20\u00a0%", "10–30\u00a0%", f"{100 * natural(P)['AGN']:.0f}\u00a0%", "●"]
+    assert cells(table, 2) == ["AGN", "20\u00a0%", "10–\u206030\u00a0%", f"{100 * natural(P)['AGN']:.0f}\u00a0%", "●"]
     assert cells(table, 3)[0] == "**SN**"
     assert cells(table, 4)[-1] == "–"
     bare = answer_table(Step(1, "stamp", P))  # one member, nothing fitted for doubt

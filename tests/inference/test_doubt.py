@@ -58,7 +58,7 @@ def test_sets_of_new_objects_cover_each_class(coverage):
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_sets_of_held_out_objects_cover_each_class(coverage):
     found, labels, logits, folds = fitted(1000, seed=3)
-    sets = [found.conformal(strangeness(row[[fold]]), coverage, fold) for row, fold in zip(logits, folds, strict=True)]
+    sets = [found.conformal(strangeness(row), coverage, fold) for row, fold in zip(logits, folds, strict=True)]
     for k, name in enumerate(CLASSES):
         hit = np.mean([name in s for s, label in zip(sets, labels, strict=True) if label == k])
         assert hit == pytest.approx(coverage, abs=0.02)
@@ -69,20 +69,20 @@ def test_p_values_by_hand():
     found = Doubt(scores, np.zeros((1, 2)), np.eye(2), np.arange(101.0))
     both = np.array([[1.5, 9.0], [0.5, 9.0]])  # above: 2.0 of the first member's, 1.0 of the second's
     assert found.p_values(both) == {"AGN": 3 / 4, "SN": 1.0}
-    assert found.p_values(np.array([[1.5, 9.0]]), own=1) == {"AGN": 2 / 3, "SN": 1.0}
+    assert found.p_values(np.array([[9.0, 9.0], [1.5, 9.0]]), own=1) == {"AGN": 2 / 3, "SN": 1.0}
     assert found.conformal(both, 0.3) == ("AGN", "SN")
     assert found.conformal(both + 9, 0.7) == ("SN",)  # a class of which nothing is known is never ruled out
-    assert found.p_values(np.array([[2.0, 0.0]]), own=1)["AGN"] == 2 / 3  # as strange as one of them
+    assert found.p_values(np.array([[9.0, 0.0], [2.0, 0.0]]), own=1)["AGN"] == 2 / 3  # as strange as one of them
 
 
 def test_a_fold_takes_no_part_in_its_own_sets():
     found, _, logits, folds = fitted(200)
     for i in range(20):
-        row = strangeness(logits[i][[folds[i]]])
+        row = strangeness(logits[i])
         p = found.p_values(row, folds[i])
         for k, name in enumerate(CLASSES):
             others = np.concatenate([scores for m, scores in enumerate(found.scores[name]) if m != folds[i]])
-            assert p[name] == (1 + (others >= row[0, k]).sum()) / (1 + len(others))
+            assert p[name] == (1 + (others >= row[folds[i], k]).sum()) / (1 + len(others))
 
 
 def test_what_held_out_objects_say_of_coverage_can_fall_short():
@@ -91,7 +91,7 @@ def test_what_held_out_objects_say_of_coverage_can_fall_short():
     logits[folds == 0] = logits[folds == 0][..., [1, 2, 0]]  # a fold of objects that are told wrongly
     own = logits[np.arange(1000), folds]
     found = Doubt.fit(CLASSES, strangeness(own), own, labels, folds, MEMBERS)
-    sets = [found.conformal(strangeness(own[i][None]), 0.9, folds[i]) for i in range(1000)]
+    sets = [found.conformal(strangeness(logits[i]), 0.9, folds[i]) for i in range(1000)]
     hit = np.array([CLASSES[label] in s for s, label in zip(sets, labels, strict=True)])
     assert hit[folds == 0].mean() < 0.6
     assert hit[folds != 0].mean() > 0.9
@@ -191,13 +191,14 @@ def test_a_prediction_tells_its_doubt(doubting):
 def test_a_held_out_object_is_judged_by_its_own_member(doubting):
     found = [(select_alerts(fetched("SIM1seen")), fetched("SIM1seen"))]
     own = Predictor([doubting]).score(found)[0][0]
-    all_members = Predictor([doubting]).score(found, held_out=False)[0][0]
-    assert (own.held_out, all_members.held_out) == (1, None)
-    assert torch.equal(own.logits[0], all_members.logits[1])
+    assert own.held_out == 1
+    assert torch.equal(own.probabilities, own.members[1])
     told = Predictor([doubting]).predict(fetched("SIM1seen"))
     assert LEARNT_FROM in told.flags
-    assert told.steps[0].low is None
-    assert list(told.steps[0].probabilities.values()) == pytest.approx(own.probabilities.tolist())
+    step = told.steps[0]
+    assert list(step.probabilities.values()) == pytest.approx(own.probabilities.tolist())
+    assert step.conformal == doubting.doubt[2].conformal(strangeness(own.tempered.numpy()), own=1)
+    assert all(step.low[name] <= step.probabilities[name] <= step.high[name] for name in TEMPORAL_CLASSES)
     assert LEARNT_FROM not in Predictor([doubting]).predict(fetched()).flags
 
 

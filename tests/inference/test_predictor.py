@@ -110,12 +110,10 @@ def test_members_are_averaged_and_a_held_out_object_is_scored_by_its_own(predict
     for place, member in enumerate(made.members):
         certain_of(replace(made, members=(member,)), TEMPORAL_CLASSES[place])
     both = [(select_alerts(found), found) for found in (fetched("SIM1in"), fetched("SIM1out"))]
-    ordinary = [row[0].probabilities for row in Predictor([made]).score(both, held_out=False)]
     inside, outside = [row[0].probabilities for row in Predictor([made]).score(both)]
     sure = (torch.tensor([10.0, 0.0, 0.0]) / 2).softmax(-1)  # tempered
     torch.testing.assert_close(inside, sure[[1, 0, 2]])
     torch.testing.assert_close(outside, torch.full((3,), 1 / 3))
-    torch.testing.assert_close(ordinary[0], torch.full((3,), 1 / 3))
 
 
 def test_one_model_for_any_number_is_read_for_five_classes_then_three():

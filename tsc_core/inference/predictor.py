@@ -36,11 +36,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Probabilities of one step of one object: the mean (K,), each member's (M, K), and what they come from.
+    """Probabilities of one step of one object: the answer (K,), each member's (M, K), and what they come from.
 
     `logits` (M, classes) are the members' own, `tempered` (M, K) those behind the probabilities, with temperature and
-    what colours say where they stand apart, `inputs` (F,) the scaled metadata. `held_out` is the one member that voted
-    where the object was trained on, None where all did.
+    what colours say where they stand apart, `inputs` (F,) the scaled metadata. The answer is the members' mean; where
+    the bundle has learnt from the object, it is that of the one member `held_out` that did not see it.
     """
 
     n: int
@@ -120,19 +120,14 @@ class Predictor:
         self,
         objects: Sequence[tuple[Selection, AlertSequence]],
         seen: Seen | None = None,
-        *,
-        held_out: bool = True,
     ) -> list[list[Scored]]:
-        """Every step of every object; each stamp passes each distinct encoder once, none that was `seen`.
-
-        With `held_out`, an object that a bundle has learnt from is scored by the one member that did not see it.
-        """
+        """Every step of every object; each stamp passes each distinct encoder once, none that was `seen`."""
         seen = Seen() if seen is None else seen
         scores: list[dict[int, Scored]] = [{} for _ in objects]
         asked = zip(self.bundles, self._asked(objects), strict=True)
         longest_first = sorted(asked, key=lambda pair: max(serves(pair[0])), reverse=True)  # it encodes for the others
         for bundle, windows in longest_first:
-            for (i, n), scored in _score_with(bundle, objects, windows, seen, held_out) if windows else ():
+            for (i, n), scored in _score_with(bundle, objects, windows, seen) if windows else ():
                 scores[i][n] = scored
         return [[steps[n] for n in sorted(steps)] for steps in scores]
 
@@ -189,7 +184,6 @@ def _score_with(
     objects: Sequence[tuple[Selection, AlertSequence]],
     windows: Windows,
     seen: Seen,
-    held_out: bool,
 ) -> Iterator[tuple[tuple[int, int], Scored]]:
     """All windows of all numbers of detections, in one pass of the bundle."""
     examples = bundle.preprocessor.metadata_of(
@@ -204,11 +198,9 @@ def _score_with(
         members = tempered.softmax(-1)
         parts = (part.unbind(1) for part in (members, logits[:, rows], tempered))
         for (row, i), mean, *found in zip(chosen, members.mean(0).unbind(), *parts, strict=True):
-            unseen = bundle.folds.get(objects[i][1].oid) if held_out else None
-            if unseen is not None:
-                found = [part[unseen : unseen + 1] for part in found]
-                mean = found[0][0]
-            yield (i, n), Scored(n, bundle, mean, *found, inputs[row], unseen)
+            unseen = bundle.folds.get(objects[i][1].oid)
+            voted = mean if unseen is None else found[0][unseen]
+            yield (i, n), Scored(n, bundle, voted, *found, inputs[row], unseen)
 
 
 def with_codes(bundle: Bundle, examples: Sequence[Example], alerts: Sequence[tuple[Alert, ...]], seen: Seen) -> Batch:
@@ -257,11 +249,13 @@ def describe(sequence: AlertSequence, selection: Selection) -> tuple[Detection, 
 def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
     """A step for a person: probabilities that sum to 1, and how far they are to be trusted."""
     bundle, classes = scored.bundle, scored.bundle.classes_after(scored.n)
-    mean = scored.probabilities.double().numpy()
-    step = Step(scored.n, bundle.name, dict(zip(classes, (mean / mean.sum()).tolist(), strict=True)))
+    answer = scored.probabilities.double().numpy()
+    answer = answer / answer.sum()
+    step = Step(scored.n, bundle.name, dict(zip(classes, answer.tolist(), strict=True)))
     found = doubt.spread(scored.members.double().numpy())
     if found is not None:
-        low, high = (dict(zip(classes, side.tolist(), strict=True)) for side in found)
+        sides = np.minimum(found[0], answer), np.maximum(found[1], answer)  # which differ by rounding at most
+        low, high = (dict(zip(classes, side.tolist(), strict=True)) for side in sides)
         step = replace(step, low=low, high=high)
     known = bundle.doubt.get(scored.n)
     if known is None:
@@ -269,7 +263,7 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
     strange = strangeness(scored.tempered.numpy())
     return replace(
         step,
-        conformal=known.conformal(strange, coverage, scored.held_out),
+        conformal=known.conformal(strange, coverage, own=scored.held_out),
         coverage=coverage,
         unlike=known.unlike(scored.inputs.double().numpy()),
     )

@@ -83,17 +83,18 @@ class Doubt:
 
         Parameters
         ----------
-        strange : ndarray (M, K), or (1, K) with `own`
-            By every member, or by the member that did not see the object.
+        strange : ndarray (M, K)
+            By every member.
         own : int, optional
-            That member. What it did not see, the object's own score too, then takes no part.
+            The one member that did not see the object. It alone is asked then, and nothing else that it did not see,
+            the object's own score among it, takes part.
         """
         found = {}
         for k, (name, by_member) in enumerate(self.scores.items()):
             above, total = 1, 1
             for m, row in enumerate(by_member):
                 if m != own:
-                    above += len(row) - np.searchsorted(row, strange[m if own is None else 0, k])
+                    above += len(row) - np.searchsorted(row, strange[m if own is None else own, k])
                     total += len(row)
             found[name] = float(above / total)
         return found

@@ -232,7 +232,7 @@ def held_out(bundle: Bundle, material: Material) -> dict[int, HeldOut]:
         if item.sequence.oid not in bundle.folds:
             continue
         selection = select_alerts(item.sequence, "last")
-        for step in predictor.score([(selection, item.sequence)], held_out=False)[0]:
+        for step in predictor.score([(selection, item.sequence)])[0]:
             if item.label in bundle.classes_after(step.n):
                 label = bundle.classes_after(step.n).index(item.label)
                 row = (step.logits.numpy(), step.inputs.numpy(), label, bundle.folds[item.sequence.oid])
