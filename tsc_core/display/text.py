@@ -12,6 +12,7 @@ from tsc_core.alerts import Alert
 from tsc_core.survey import ZTF
 
 MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_RANGE = re.compile(r"(?<=\d)–(?=\d)")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=])")
 
 
@@ -29,7 +30,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]], bold:
     """
 
     def cell(value: object) -> str:
-        return plain_markdown(value).replace(" %", "\u00a0%").replace("–", "–\u2060")
+        return _RANGE.sub("–\u2060", plain_markdown(value).replace(" %", "\u00a0%"))
 
     lines = [list(map(cell, heads)), [":--", *("--:" for _ in heads[1:])]]
     for place, row in enumerate(rows):
