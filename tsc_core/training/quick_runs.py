@@ -33,7 +33,7 @@ class Size:
     steps: int | None = None
 
 
-SIZES = {"rotations": Size(held=60), "complete": Size(8000, 300, 3000)}  # complete: held against the paper's accuracy
+SIZES = {"rotations": Size(held=60), "complete": Size(20000, 500, 4000)}  # complete: held against the paper's accuracy
 
 
 def _with_subclass(made: MadeObject) -> tuple:

@@ -40,7 +40,7 @@ FITTED = (
 )
 MADE = (
     "The bundle has learnt from real objects too, which weigh more, and AllWISE colours say 50 to 1 at most. Networks "
-    "that learn from more simulated objects, and from those alone, are at the aim or nearer to it "
+    "that learn from more simulated objects, and from those alone, are nearer to it "
     "(`checkpoints/runs/complete`). Thresholds of conformal sets are of real objects."
 )
 
