@@ -65,6 +65,17 @@ def test_the_log_odds_are_those_of_the_prediction(stamp):
     assert found.log_odds == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
 
 
+def test_an_object_that_was_learnt_from_is_explained_by_the_member_that_answers():
+    made = bundle("stamp", 1, members=2)
+    known = Predictor([replace(made, folds={fetched().oid: 1})])
+    (step,) = known.predict(fetched()).steps
+    found = explain(known, fetched(), stamps=False)
+    p = step.probabilities[found.top]
+    assert found.log_odds == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
+    others = explain(Predictor([made]), fetched(), stamps=False)
+    assert abs(others.log_odds - found.log_odds) > 1e-3
+
+
 def test_the_class_explained_is_that_of_the_priors(stamp):
     predictor = Predictor([stamp])
     usual, step = explain(predictor, fetched(), stamps=False), predictor.predict(fetched()).steps[0]
