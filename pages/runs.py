@@ -44,7 +44,7 @@ def about(experiment: Experiment) -> str:
     """What is to be known of an experiment's numbers, in a line."""
     notes = dict(experiment.notes)
     words = [f"{notes.pop('origin', 'unknown')} objects"]
-    words += ["quick form: small sets, few seeds"] if notes.pop("quick", False) else []
+    words += ["quick form: smaller network, fewer seeds"] if notes.pop("quick", False) else []
     words += ["one encoder for all cells, frozen"] if notes.pop("frozen_encoder", False) else []
     return "; ".join([*words, *(f"{key}: {value}" for key, value in notes.items() if key not in ("name", "title"))])
 
