@@ -102,7 +102,8 @@ def make_candidate(mjd, candid=None, fid=1, **fields):
     unknown = set(fields) - set(values)
     if unknown:
         raise ValueError(f"no field {sorted(unknown)} in a ZTF candidate")
-    return values | fields
+    values |= fields
+    return values | {"ranr": fields.get("ranr", values["ra"]), "decnr": fields.get("decnr", values["dec"])}
 
 
 def _default(kind):
@@ -115,10 +116,10 @@ def prv_detection(mjd, candid=None, fid=1, **fields):
     return {field["name"]: record[field["name"]] for field in _PRV}
 
 
-def prv_limit(mjd, fid=1, diffmaglim=20.3):
+def prv_limit(mjd, fid=1, diffmaglim=20.3, pid=1):
     """An entry of `prv_candidates` for a visit without a detection."""
     entry = {field["name"]: _default(field["type"]) for field in _PRV}
-    return entry | {"jd": mjd + JD_TO_MJD, "fid": fid, "pid": 1, "programid": 1, "diffmaglim": diffmaglim}
+    return entry | {"jd": mjd + JD_TO_MJD, "fid": fid, "pid": pid, "programid": 1, "diffmaglim": diffmaglim}
 
 
 def make_packet(oid, mjd, candid=None, *, fid=1, history=(), cutouts=tuple(CUTOUTS), shape=(63, 63), nan=0, **fields):

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from tsc_core.alerts import Alert, AllWise
-from tsc_core.survey import ZTF
+from tsc_core.survey import JD_TO_MJD, ZTF
 
 Limit = float | Literal["min", "max"]
 Kind = Literal["static", "dynamic"]
@@ -199,7 +199,7 @@ DERIVED: dict[str, Reader] = {
     "log_distpsnr1": lambda alert: _log10(_known(alert, "distpsnr1")),
     "log_nmtchps": lambda alert: _log10(_known(alert, "nmtchps") + 1),  # PS1 sources within 30 arcsec: crowding
     "log_detected_fraction": lambda alert: _log10(_ratio(alert)),
-    "log_age": lambda alert: _log10(_known(alert, "jd") - _known(alert, "jdstarthist")),  # saturates at 200 d
+    "log_age": lambda alert: _log10(alert.mjd + JD_TO_MJD - _known(alert, "jdstarthist")),  # saturates at 200 d
     "ps1_r1": lambda alert: _known(alert, "srmag1"),
     "gaia_mag": lambda alert: _known(alert, "maggaia"),
     "ref_minus_ps1": _difference("magnr", "srmag1"),

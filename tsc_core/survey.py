@@ -29,6 +29,7 @@ class Survey:
     oid_pattern: re.Pattern[str]
 
 
+JD_TO_MJD = 2400000.5
 ZTF = Survey("ztf", 63, 1.01, {1: "g", 2: "r", 3: "i"}, re.compile(r"ZTF\d{2}[a-z]{7}", re.ASCII))
 MADE_OID = re.compile(r"(SIM|DEMO)\d[0-9a-z]{1,17}", re.ASCII)  # simulated objects: never a ZTF id
 

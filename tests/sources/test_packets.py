@@ -176,7 +176,7 @@ def test_a_packet_of_a_malformed_id_is_refused(oid):
 
 
 def test_a_time_that_is_no_number_is_refused():
-    with pytest.raises(BadPacket, match="jd is not a number"):
+    with pytest.raises(BadPacket, match="MJD nan"):
         only(maker.make_packet(OID, MJD, jd=float("nan")))
     assert only(maker.make_packet(OID, MJD, history=[maker.prv_limit(float("nan"))])).limits == ()
     bad = maker.prv_detection(MJD - 1) | {"jd": float("inf")}
@@ -187,6 +187,34 @@ def test_an_earlier_detection_takes_the_time_of_its_candid_where_jd_was_overwrit
     entry = maker.prv_detection(MJD - 5) | {"jd": MJD + maker.JD_TO_MJD}
     (found,) = only(maker.make_packet(OID, MJD, history=[entry])).history
     assert found.mjd == pytest.approx(MJD - 5, abs=1e-5)
+
+
+def test_so_does_the_alert_itself_and_an_upper_limit_that_of_its_processing_id():
+    candid = maker.candid_of(MJD - 0.4)
+    limit = maker.prv_limit(MJD + 9, pid=maker.candid_of(MJD - 3) // 10**6)
+    packet = only(maker.make_packet(OID, MJD, candid, history=[limit]))
+    assert packet.alert.mjd == pytest.approx(MJD - 0.4, abs=1e-5)
+    assert packet.alert.value("jd") - maker.JD_TO_MJD == pytest.approx(MJD)  # as it came
+    assert packet.limits[0].mjd == pytest.approx(MJD - 3, abs=1e-5)
+
+
+@pytest.mark.parametrize(("jd", "fid"), [(1e308, 1), (float("inf"), 1), (float("nan"), 1), (-1.0, 1), (None, 70000)])
+def test_a_time_or_a_band_that_cannot_be_is_no_packet(jd, fid):
+    with pytest.raises(BadPacket, match=r"MJD|fid"):
+        only(maker.make_packet(OID, MJD, fid=fid, **({} if jd is None else {"jd": jd})))
+
+
+@pytest.mark.parametrize(
+    "items", ["null", {"type": "record", "name": "e", "fields": []}, {"type": "fixed", "name": "f", "size": 0}]
+)
+def test_an_array_of_nothing_is_refused_before_it_is_counted(items):
+    """Ten thousand million of them fit in a few hundred bytes."""
+    fields = [{"name": "objectId", "type": "string"}, {"name": "a", "type": {"type": "array", "items": items}}]
+    schema = {"type": "record", "name": "alert", "fields": fields}
+    file = io.BytesIO()
+    fastavro.writer(file, fastavro.parse_schema(schema), [{"objectId": OID, "a": []}])
+    with pytest.raises(BadPacket, match="take no bytes"):
+        list(decode_packets(file.getvalue()))
 
 
 @pytest.mark.parametrize("raw", [b"", b"Obj", b"PK\x03\x04", b"<html>", b"Obj\x02" + bytes(100)])

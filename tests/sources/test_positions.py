@@ -33,14 +33,26 @@ def test_the_one_that_is_elsewhere_is_named_with_its_angle():
     assert strays([*alerts[:3], Alert(OID, "9", 58309.0, 1)]) == {}
 
 
-def test_a_false_position_counts_as_missing_and_is_said():
+def test_a_position_that_contradicts_its_own_record_is_told_even_of_one_detection():
+    beside = {"ranr": 10.0, "decnr": 5.0, "distnr": 3.0}
+    assert strays([at(10.0, 5.0 + 3.03 / 3600, **beside)]) == {}
+    found = strays([at(10.0, 6.0, **beside)])
+    assert found["0"] == pytest.approx(3600, rel=1e-2)
+    assert strays([at(10.0, 5.0), at(10.0, 6.0, 1, **beside)]) == {"1": pytest.approx(3597, abs=1)}  # of two, this one
+    for unknown in ({"ranr": -999.0}, {"decnr": -999.0}, {"distnr": -999.0}, {"distnr": math.nan}):
+        assert strays([at(10.0, 6.0, **beside | unknown)]) == {}
+    merged = merge(OID, "made", [Packet(at(10.0, 6.0, **beside))])
+    assert math.isnan(merged.alerts[0].value("ra"))
+    assert "counts as missing" in merged.flags[0]
+
+
+def test_a_false_position_gives_way_to_the_others_and_is_said():
     history = tuple(at(150.0, 2.0, day) for day in range(3))
     merged = merge(OID, "made", [Packet(at(4.4, 53.7, 3, magpsf=18.0), history)])
     last = merged.alerts[-1]
-    assert math.isnan(last.value("ra"))
-    assert math.isnan(last.value("dec"))
+    assert (last.value("ra"), last.value("dec")) == pytest.approx((150.0, 2.0))
     assert last.value("magpsf") == 18.0
     (said,) = merged.flags
     assert "position of 3" in said
-    assert "deg off" in said
+    assert "deg; that of the other detections is used" in said
     assert mean_position(merged.alerts) == pytest.approx((150.0, 2.0))

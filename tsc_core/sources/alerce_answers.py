@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tsc_core.alerts import Alert, UpperLimit
-from tsc_core.sources.base import BadPacket, Packet, SourceError
+from tsc_core.sources.base import BadPacket, Packet, SourceError, check_exposure
 from tsc_core.sources.packets import decode_packets
 from tsc_core.survey import check_oid
 
@@ -48,8 +48,8 @@ def clean(item: dict[object, object]) -> dict[str, object]:
 
 
 def _plain(value: object) -> bool:
-    if isinstance(value, (bool, int)):
-        return True
+    if isinstance(value, int):
+        return abs(value) < 1 << 64
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, str) and WORD.fullmatch(value) is not None
@@ -72,12 +72,11 @@ def read_detections(oid: str, answer: object) -> list[Alert]:
     items, found = list(_items("detections", answer)), {}
     for item in items:
         try:
-            candid, mjd, fid = check_candid(item["candid"]), float(item["mjd"]), int(item["fid"])
-        except (KeyError, TypeError, ValueError):
+            candid, (mjd, fid) = check_candid(item["candid"]), check_exposure(item["mjd"], item["fid"])
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        if math.isfinite(mjd):
-            missing = NO_PACKET if item.get("has_stamp", True) is False else None
-            found.setdefault(candid, Alert(oid, candid, mjd, fid, clean(item), None, missing))
+        missing = NO_PACKET if item.get("has_stamp", True) is False else None
+        found.setdefault(candid, Alert(oid, candid, mjd, fid, clean(item), None, missing))
     if items and not found:
         raise SourceError(f"ALeRCE's detections: none of {len(items)} items has an id, a time and a band")
     return sorted(found.values(), key=lambda alert: (alert.mjd, alert.candid))
@@ -88,10 +87,10 @@ def read_limits(answer: object) -> list[UpperLimit]:
     limits = []
     for item in _items("non-detections", answer):
         try:
-            limit = UpperLimit(float(item["mjd"]), int(item["fid"]), float(item["diffmaglim"]))
-        except (KeyError, TypeError, ValueError):
+            limit = UpperLimit(*check_exposure(item["mjd"], item["fid"]), float(item["diffmaglim"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        if math.isfinite(limit.mjd + limit.diffmaglim):
+        if math.isfinite(limit.diffmaglim):
             limits.append(limit)
     return sorted(limits, key=lambda limit: (limit.mjd, limit.fid))
 

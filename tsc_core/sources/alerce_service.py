@@ -220,7 +220,7 @@ class AlerceService:
             return read(ask())
         except SourceError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             why = "no JSON, or JSON that is cut" if "JSON" in type(error).__name__ else type(error).__name__
             raise SourceError(f"ALeRCE's {what.replace('_', '-')}: unreadable answer ({why})") from None
 

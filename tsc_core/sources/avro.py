@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from functools import lru_cache
 
 import fastavro
 import numpy as np
 
 from tsc_core.alerts import Alert, Stamps, UpperLimit
-from tsc_core.sources.base import JD_TO_MJD, ODD_DAYS, BadPacket, Packet, candid_mjd
-from tsc_core.survey import check_oid
+from tsc_core.sources.base import BadPacket, Packet, check_exposure, true_mjd
+from tsc_core.survey import JD_TO_MJD, check_oid
 
 MAGIC = b"Obj\x01"
 SYNC = 16  # bytes of the marker after the header and after each block
@@ -107,14 +106,18 @@ def _text_id(candid: object) -> str | None:
 
 def _alert(oid: str, candid: str, candidate: dict, stamps: Stamps | None, missing: str | None) -> Alert:
     known = {name: value for name, value in candidate.items() if value is not None}
-    return Alert(oid, candid, _mjd(candidate), int(candidate["fid"]), known, stamps, missing)
+    mjd, fid = _exposure(candidate)
+    return Alert(oid, candid, true_mjd(oid, candid, mjd), fid, known, stamps, missing)
 
 
-def _mjd(record: dict) -> float:
-    mjd = float(record["jd"]) - JD_TO_MJD
-    if not math.isfinite(mjd):
-        raise ValueError("jd is not a number")
-    return mjd
+def _limit(oid: str, entry: dict) -> UpperLimit:
+    """A visit without a detection; its processing id has the leading digits that a candid would have."""
+    mjd, fid = _exposure(entry)
+    return UpperLimit(true_mjd(oid, f"{entry.get('pid')}000000", mjd), fid, float(entry["diffmaglim"]))
+
+
+def _exposure(record: dict) -> tuple[float, int]:
+    return check_exposure(float(record["jd"]) - JD_TO_MJD, record["fid"])
 
 
 def _stamps(record: dict) -> tuple[Stamps | None, str | None]:
@@ -136,22 +139,14 @@ def _history(oid: str, entries: Iterable[dict]) -> tuple[tuple[Alert, ...], tupl
     alerts, limits = [], []
     for entry in entries:
         try:
-            candid, mjd = _text_id(entry.get("candid")), _mjd(entry)
+            candid = _text_id(entry.get("candid"))
             if candid is not None and entry.get("magpsf") is not None:
-                alerts.append(_in_time(_alert(oid, candid, entry, None, HISTORY)))
+                alerts.append(_alert(oid, candid, entry, None, HISTORY))
             elif entry.get("diffmaglim") is not None:
-                limits.append(UpperLimit(mjd, int(entry["fid"]), float(entry["diffmaglim"])))
+                limits.append(_limit(oid, entry))
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
     return tuple(alerts), tuple(limits)
-
-
-def _in_time(alert: Alert) -> Alert:
-    """An earlier detection at the time its candid states, where `jd` was overwritten on the packet's way."""
-    stated = candid_mjd(alert.oid, alert.candid)
-    if stated is None or abs(alert.mjd - stated) <= ODD_DAYS:
-        return alert
-    return replace(alert, mjd=stated)
 
 
 def _check_magic(raw: bytes) -> None:
@@ -200,6 +195,8 @@ def _check_blocks(raw: bytes) -> None:
     codec, room = header.get(b"avro.codec", b"null"), MAX_PACKET
     if codec not in (b"null", b"deflate"):
         raise BadPacket(f"Avro codec {codec[:20]!r}: only null and deflate are read")
+    if _weightless(header[b"avro.schema"]):
+        raise BadPacket("a schema with values that take no bytes, of which any number would fit in it")
     while at < len(raw):
         count, at = _varint(raw, at)
         block, at = _chunk(raw, at)
@@ -209,6 +206,22 @@ def _check_blocks(raw: bytes) -> None:
         if room <= 0 or count > len(block):
             raise BadPacket(f"more than {MAX_PACKET >> 20} MB once decoded")
         at += SYNC
+
+
+@lru_cache(16)
+def _weightless(schema: bytes) -> bool:
+    """Whether values of a schema take no bytes, so that a short file can hold any number of them."""
+
+    def empty(kind: object) -> bool:
+        if isinstance(kind, list):  # a union takes a byte for its branch
+            return any(empty(branch) for branch in kind if branch != "null")
+        if not isinstance(kind, dict):
+            return kind == "null"
+        if "fields" in kind:
+            return not kind["fields"] or any(empty(field["type"]) for field in kind["fields"])
+        return kind.get("size") == 0 or any(empty(kind[part]) for part in ("items", "values", "type") if part in kind)
+
+    return empty(json.loads(schema))
 
 
 def _strings_before_id(schema: bytes) -> int | None:

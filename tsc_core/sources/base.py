@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from tsc_core.alerts import Alert, AlertSequence, UpperLimit
-from tsc_core.sources.positions import strays
-from tsc_core.survey import is_made
+from tsc_core.sources.positions import Position, mean_position, strays
+from tsc_core.survey import JD_TO_MJD, is_made
 
-JD_TO_MJD = 2400000.5
 FIRST_NIGHT_MJD = 57754.0  # 2017-01-01: ZTF candids count days from here
 ODD_DAYS = 0.01  # a record's time further than this from the candid's contradicts it
+MAX_MJD = 200_000.0  # the year 2406: later is no time of an alert
+MAX_FID = 255
 LATER = "may come another time"  # in a flag: the sequence lacks something that a later fetch can bring
 
 
@@ -74,7 +75,7 @@ def merge(
 
     Packets are the same detection if their candids agree. One known otherwise is the same as another if the
     candids agree, also after rounding to a double (some brokers' files carry such), or if band and time agree
-    within 20 s. The packet's own record wins over history. A position far from the others' counts as missing.
+    within 20 s. The packet's own record wins over history. A false position gives way to the others'.
     """
     ordered = sorted(packets, key=lambda packet: -packet.alert.mjd)
     stamped_last = sorted((packet.alert for packet in ordered), key=lambda alert: alert.has_stamps)
@@ -103,41 +104,61 @@ def _identities(alert: Alert) -> tuple[object, ...]:
     return (alert.candid, *rounded, *times)
 
 
-def candid_mjd(alert_oid: str, candid: str) -> float | None:
+def check_exposure(mjd: object, fid: object) -> tuple[float, int]:
+    """Time and band of an exposure.
+
+    Raises
+    ------
+    ValueError
+        For a time outside 0 to `MAX_MJD`, NaN among them, or a band outside 0 to `MAX_FID`.
+    TypeError, OverflowError
+        For what is no number, or an integer beyond any.
+    """
+    time, band = float(mjd), int(fid)
+    if not 0 <= time <= MAX_MJD:
+        raise ValueError(f"MJD {time:g}: expected 0 to {MAX_MJD:g}")
+    if not 0 <= band <= MAX_FID:
+        raise ValueError(f"fid {band}: expected 0 to {MAX_FID}")
+    return time, band
+
+
+def candid_mjd(oid: str, candid: str) -> float | None:
     """MJD of the exposure as a ZTF candid states it in its leading digits; None where it states none."""
-    if is_made(alert_oid) or not (candid.isdecimal() and 17 <= len(candid) <= 19):
+    if is_made(oid) or not (candid.isdecimal() and 17 <= len(candid) <= 19):
         return None
     return FIRST_NIGHT_MJD + int(candid) / 1e15
 
 
+def true_mjd(oid: str, candid: str, mjd: float) -> float:
+    """The time that a candid states, where a record's own, `mjd`, was overwritten on its way here; else `mjd`.
+
+    In packets where the two disagree `jdendhist`, which ZTF wrote beside `jd`, agrees with the candid.
+    """
+    stated = candid_mjd(oid, candid)
+    return mjd if stated is None or abs(mjd - stated) <= ODD_DAYS else stated
+
+
 def _odd_times(alerts: tuple[Alert, ...]) -> tuple[str, ...]:
-    """Say in one line which records' `jd` contradict their candid, and which time is used."""
-    odd = [alert for alert in alerts if _lateness(alert) > ODD_DAYS]
-    kept = [alert.candid for alert in odd if alert.mjd != candid_mjd(alert.oid, alert.candid)]
-    mended = len(odd) - len(kept)
-    said = []
-    if mended:
-        said.append(f"the jd of {mended} earlier detections contradicts their candid; the candid's time is used")
-    if kept:
-        worst = max(_lateness(alert) for alert in odd if alert.candid in kept)
-        said.append(f"the jd of {', '.join(kept)} is up to {worst:.2f} d off the time in its candid; jd is used")
-    return tuple(said)
-
-
-def _lateness(alert: Alert) -> float:
-    stated, jd = candid_mjd(alert.oid, alert.candid), alert.value("jd")
-    return abs(jd - JD_TO_MJD - stated) if stated is not None else 0.0
+    """Say in one line how many records' `jd` contradict their candid, and how far."""
+    late = [abs(alert.value("jd") - JD_TO_MJD - alert.mjd) for alert in alerts if not is_made(alert.oid)]
+    odd = [days for days in late if days > ODD_DAYS]
+    said = f"the jd of {len(odd)} detections is up to {max(odd, default=0):.2f} d off the time in their candid, "
+    return (said + "which is used",) if odd else ()
 
 
 def _without_strays(alerts: tuple[Alert, ...]) -> tuple[tuple[Alert, ...], tuple[str, ...]]:
-    """The alerts, positions taken away that cannot be the object's, and a line that says which and how far off."""
+    """The alerts, positions that cannot be the object's replaced, and a line that says which and how far off."""
     far = strays(alerts)
     if not far:
         return alerts, ()
-    kept = tuple(_nowhere(alert) if alert.candid in far else alert for alert in alerts)
+    place = mean_position(alert for alert in alerts if alert.candid not in far)
+    kept = tuple(_moved(alert, place) if alert.candid in far else alert for alert in alerts)
+    instead = "that of the other detections is used" if place else "it counts as missing"
     candids, degrees = ", ".join(far), max(far.values()) / 3600
-    return kept, (f"the position of {candids} is up to {degrees:.3g} deg off the other detections; it is not used",)
+    return kept, (f"the position of {candids} is false, by up to {degrees:.3g} deg; {instead}",)
 
 
-def _nowhere(alert: Alert) -> Alert:
-    return replace(alert, record={name: value for name, value in alert.record.items() if name not in ("ra", "dec")})
+def _moved(alert: Alert, place: Position | None) -> Alert:
+    """The alert at another position (degrees), or at none."""
+    kept = {name: value for name, value in alert.record.items() if name not in ("ra", "dec")}
+    return replace(alert, record=kept | dict(zip(("ra", "dec"), place or (), strict=False)))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tsc_core.alerts import Alert
+from tsc_core.survey import ZTF
 
 STRAY_ARCSEC = 10.0  # detections of an object lie within 2 arcsec; false positions were found degrees away
 
@@ -34,13 +35,28 @@ def separation_arcsec(a: Position, b: Position) -> float:
 
 
 def strays(alerts: Sequence[Alert]) -> dict[str, float]:
-    """Candids of detections whose position lies far from where most of the others are, with the angle in arcsec.
+    """Candids of detections whose position cannot be the object's, with how far it is off, arcsec.
 
-    Of two that disagree, both: either may be the false one.
+    Such a position contradicts the detection's own record, which tells the nearest source of the reference image
+    (`ranr`, `decnr`) and how far it is (`distnr`, pixels), or lies far from where most of the others are. Of two
+    that disagree and may both be true, both.
     """
     placed = [alert for alert in alerts if math.isfinite(alert.value("ra") + alert.value("dec"))]
-    if len(placed) < 2:
-        return {}
+    wrong = {alert.candid: angle for alert in placed if (angle := _contradicted(alert)) > STRAY_ARCSEC}
+    placed = [alert for alert in placed if alert.candid not in wrong]
+    return wrong | _astray(placed) if len(placed) > 1 else wrong
+
+
+def _contradicted(alert: Alert) -> float:
+    """Nearest reference source: its distance as stated less that of the positions, arcsec; NaN: unknown."""
+    ra, dec, pixels = (alert.value(name) for name in ("ranr", "decnr", "distnr"))
+    if not (ra >= 0 and abs(dec) <= 90 and pixels >= 0):  # -999 stands for none
+        return math.nan
+    return abs(separation_arcsec((alert.value("ra"), alert.value("dec")), (ra, dec)) - pixels * ZTF.pixel_arcsec)
+
+
+def _astray(placed: Sequence[Alert]) -> dict[str, float]:
+    """Of detections with positions, those far from the median one."""
     known = _directions(placed)
     middle = np.median(known, axis=0)
     chord = np.linalg.norm(known - middle / max(np.linalg.norm(middle), 1e-9), axis=1)

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tsc_core.sources.base import JD_TO_MJD
-from tsc_core.survey import check_oid
+from tsc_core.survey import JD_TO_MJD, check_oid
 
 if TYPE_CHECKING:
     import pandas as pd

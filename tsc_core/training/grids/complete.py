@@ -1,4 +1,4 @@
-"""Table 8, Fig. 7: images, metadata and AllWISE together, beside metadata and AllWISE without images."""
+"""Table 8, Fig. 7: images, metadata and AllWISE together, beside them without images, by network and by boosting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def complete_layer(n: int, scale: Scale) -> RecurrentConfig:
 
 
 def experiment(scale: Scale) -> Experiment:
-    """Two rows for each n: without images (the reference) and complete."""
+    """Three rows for each n: without images (the reference), complete, and boosting on the same metadata."""
     rows = []
     for n in scale.counts():
         found, seeds = complete_layer(n, scale), scale.runs(own=5, quick=5)
@@ -25,4 +25,6 @@ def experiment(scale: Scale) -> Experiment:
         columns = {"n": n, "layer": COMPLETE[n].setting}
         rows.append(Row(label, blind, {**columns, "images": "no"}, METADATA_ALLWISE[n]))
         rows.append(Row(f"n = {n}, complete", whole, {**columns, "images": "yes"}, COMPLETE[n], label))
+        boosted = seeded(blind[0].config, seeds, "boosting")
+        rows.append(Row(f"n = {n}, boosting", boosted, {"n": n, "layer": "boosting", "images": "no"}, None, label))
     return Experiment("complete", "Images, metadata and AllWISE (Table 8)", tuple(rows))
