@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import threading
 import time
 import warnings
@@ -15,7 +16,7 @@ from tsc_core.features import DYNAMIC, STATIC, lookup, read_dynamic, read_static
 from tsc_core.preprocessing.quality import select_alerts
 from tsc_core.sources import ObjectNotFound, SourceError, alerce_service, open_source
 from tsc_core.sources.alerce import AlerceSource
-from tsc_core.sources.alerce_answers import check_candid, read_detections, read_probabilities
+from tsc_core.sources.alerce_answers import check_candid, read_detections, read_limits, read_probabilities
 from tsc_core.sources.loopback import Fault, Faults, LoopbackServer
 from tsc_core.sources.packets import PacketSource
 
@@ -409,6 +410,16 @@ def test_candids_never_pass_through_a_float():
     item = {"candid": 2482195464315015010.0, "mjd": 60236.2, "fid": 1}
     good = {"candid": "2482195464315015010", "mjd": 60236.2, "fid": 1}
     assert [alert.candid for alert in read_detections(OID, [item, good, good])] == ["2482195464315015010"]
+
+
+@pytest.mark.parametrize("wrong", [{"fid": math.inf}, {"fid": 1 << 70}, {"mjd": 10**400}, {"mjd": 1e308}, {"mjd": -5}])
+def test_a_number_that_no_exposure_has_costs_that_item_alone(wrong):
+    good = {"candid": "2482195464315015010", "mjd": 58000.0, "fid": 1, "diffmaglim": 20.0}
+    assert [alert.mjd for alert in read_detections(OID, [good | {"candid": "7"} | wrong, good])] == [58000.0]
+    assert [limit.mjd for limit in read_limits([good | wrong, good])] == [58000.0]
+    assert math.isnan(read_detections(OID, [good | {"magpsf": 10**400}])[0].value("magpsf"))
+    huge = {"classifier_name": "a", "classifier_version": "1", "class_name": "SN", "probability": 10**400}
+    assert read_probabilities([huge, huge | {"probability": 0.5}])[0].probability == 0.5
 
 
 def test_nothing_dangerous_is_kept_of_an_answer():

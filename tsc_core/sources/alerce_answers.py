@@ -101,7 +101,8 @@ def read_probabilities(answer: object) -> list[ClassProbability]:
     for item in _items("probabilities", answer):
         names = tuple(item.get(key) for key in ("classifier_name", "classifier_version", "class_name"))
         value = item.get("probability")
-        if all(isinstance(name, str) and WORD.fullmatch(name) for name in names) and isinstance(value, (int, float)):
+        named = all(isinstance(name, str) and WORD.fullmatch(name) for name in names)
+        if named and isinstance(value, (int, float)) and 0 <= value <= 1:
             rows.append(ClassProbability(*names, float(value)))
     rows.sort(key=lambda row: -row.probability)
     rows.sort(key=lambda row: _version(row.version), reverse=True)
