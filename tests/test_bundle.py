@@ -119,6 +119,24 @@ def test_broken_files_are_refused(tmp_path):
         load_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda bias: bias.fill_(float("nan")),
+        lambda bias: bias.index_fill_(0, torch.tensor([1]), float("-inf")),
+        lambda bias: bias.double() + 1e300,  # beyond float32
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(spoil, tmp_path):
+    weights = save_bundle(bundle(members=2), tmp_path / "made") / "weights.safetensors"
+    state = load_file(weights)
+    save_file(state | {"1.head.0.bias": spoil(state["1.head.0.bias"])}, weights)
+    with pytest.raises(
+        BundleError, match=r"NaN or infinity in 1\.head\.0\.bias: weights need to be finite"
+    ):
+        load_bundle(tmp_path / "made")
+
+
 def test_temperature_divides_the_logits():
     values = torch.tensor([[2.0, 0.0, -1.0]])
     plain, warm = bundle(), bundle(temperatures={2: 2.0})

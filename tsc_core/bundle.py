@@ -237,6 +237,9 @@ def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Doubt]:
 def _members(config: RunConfig, state: Mapping[str, Tensor], count: int) -> tuple[nn.Module, ...]:
     if not 1 <= count <= 64:
         raise BundleError(f"{count} members: needs 1 to 64")
+    wrong = [name for name, tensor in state.items() if not tensor.float().sum().isfinite()]  # a sum shows any
+    if wrong:
+        raise BundleError(f"NaN or infinity in {', '.join(wrong)}: weights need to be finite")
     members = []
     for i in range(count):
         model = build_model(config.model, config.preprocess)
