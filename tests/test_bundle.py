@@ -85,6 +85,13 @@ def edit(folder, change):
         (lambda v: v.update(members=0), "0 members"),
         (lambda v: v.update(members=10**9), "1000000000 members"),
         (lambda v: v.update(folds={"ZTF18abcdefg": 4}), "beyond the 1"),
+        (lambda v: v.update(folds=[], temperatures=3), "temperatures, folds: need to be JSON objects"),
+        (lambda v: v.update(config=None, card=[]), "config, card: need to be JSON objects"),
+        (lambda v: v["preprocessor"].update(config=[[1]]), "is a list: needs a table of keys"),
+        (lambda v: v["config"]["training"].update(learning_rate=10**400), "learning_rate is inf: needs a finite"),
+        (lambda v: v["preprocessor"]["static"]["mean"].insert(0, 10**400), "too large"),
+        (lambda v: v.update(temperatures={"2": 10**400}), "too large"),
+        (lambda v: v["config"]["model"]["recurrent"].update(layers=10**9), "layers is 1000000000: needs 1 to 16"),
     ],
 )
 def test_a_broken_description_is_refused(change, said, tmp_path):
@@ -117,6 +124,22 @@ def test_broken_files_are_refused(tmp_path):
     (folder / "bundle.json").write_text("{")
     with pytest.raises(BundleError, match="made"):
         load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda bias: bias.fill_(float("nan")),
+        lambda bias: bias.index_fill_(0, torch.tensor([1]), float("-inf")),
+        lambda bias: bias.double() + 1e300,  # beyond float32
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(spoil, tmp_path):
+    weights = save_bundle(bundle(members=2), tmp_path / "made") / "weights.safetensors"
+    state = load_file(weights)
+    save_file(state | {"1.head.0.bias": spoil(state["1.head.0.bias"])}, weights)
+    with pytest.raises(BundleError, match=r"NaN or infinity in 1\.head\.0\.bias: weights need to be finite"):
+        load_bundle(tmp_path / "made")
 
 
 def test_temperature_divides_the_logits():

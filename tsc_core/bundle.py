@@ -16,12 +16,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tsc_core.alerts import Batch
-from tsc_core.config import ConfigError, RunConfig, from_dict, to_dict
+from tsc_core.config import RunConfig, from_dict, to_dict
 from tsc_core.models import build_model
 from tsc_core.models.colours import ColourEvidence
 from tsc_core.models.doubt import Doubt
@@ -30,6 +29,7 @@ from tsc_core.preprocessing import Preprocessor
 from tsc_core.survey import TEMPORAL_CLASSES
 
 FORMAT = 1
+TABLES = ("config", "preprocessor", "temperatures", "folds", "card")  # what `bundle.json` holds by name
 COLOURED = "colours."  # where a bundle keeps the colours that stand apart
 ENCODER = "coder.encoder."  # where a model keeps what turns stamps into codes
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -201,6 +201,8 @@ def load_bundle(path: str | Path) -> Bundle:
         found = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
             raise BundleError(f"format {found['format']}, this version reads {FORMAT}")
+        if wrong := [name for name in TABLES if not isinstance(found[name], dict)]:
+            raise BundleError(f"{', '.join(wrong)}: need to be JSON objects")
         config = from_dict(found["config"], RunConfig)
         preprocessor = Preprocessor.from_dict(found["preprocessor"])
         if preprocessor.config != config.preprocess:
@@ -219,7 +221,7 @@ def load_bundle(path: str | Path) -> Bundle:
         known = (str(found["name"]), config, preprocessor, members, temperatures, folds, found["card"])
         bundle = Bundle(*known, colours=colours)
         return replace(bundle, doubt=_doubt(bundle, found.get("doubt", {})))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
+    except Exception as error:  # JSON and tensors of a hostile folder raise many kinds, all of them mean the same here
         raise BundleError(f"{folder} is not a usable bundle: {type(error).__name__}: {error}") from None
 
 
@@ -237,6 +239,9 @@ def _doubt(bundle: Bundle, found: Mapping) -> dict[int, Doubt]:
 def _members(config: RunConfig, state: Mapping[str, Tensor], count: int) -> tuple[nn.Module, ...]:
     if not 1 <= count <= 64:
         raise BundleError(f"{count} members: needs 1 to 64")
+    wrong = [name for name, tensor in state.items() if not tensor.float().sum().isfinite()]  # a sum shows any
+    if wrong:
+        raise BundleError(f"NaN or infinity in {', '.join(wrong)}: weights need to be finite")
     members = []
     for i in range(count):
         model = build_model(config.model, config.preprocess)

@@ -29,6 +29,13 @@ def _need(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _need_sizes(section: str, config: object, **limits: tuple[int, int]) -> None:
+    """Refuse a size outside its limits: one far beyond any sensible network is a mistake or an attack."""
+    for name, (least, most) in limits.items():
+        value = getattr(config, name)
+        _need(least <= value <= most, f"{section}.{name} is {value}: needs {least} to {most}")
+
+
 @dataclass(frozen=True, slots=True)
 class PreprocessConfig:
     """From alerts to arrays (paper, Sec. 2).
@@ -58,7 +65,7 @@ class PreprocessConfig:
     allwise: bool = True
 
     def __post_init__(self) -> None:
-        _need(1 <= self.crop <= ZTF.stamp_size, f"preprocess.crop is {self.crop}: needs 1 to {ZTF.stamp_size}")
+        _need_sizes("preprocess", self, crop=(1, ZTF.stamp_size))
         known = ("science", "template", "difference")
         _need(
             bool(self.channels) and set(self.channels) <= set(known), f"preprocess.channels {self.channels}: of {known}"
@@ -92,11 +99,10 @@ class EncoderConfig:
     codes: int = 64
 
     def __post_init__(self) -> None:
-        _need(self.rotations >= 1, f"encoder.rotations is {self.rotations}: needs at least 1")
+        _need_sizes("encoder", self, rotations=(1, 64), padding=(0, 16), first_kernel=(1, 15), kernel=(1, 15))
+        _need_sizes("encoder", self, width=(1, 128), codes=(1, 512))
         _need(0 <= self.jitter_turns <= 1, f"encoder.jitter_turns is {self.jitter_turns}: a fraction of a turn, 0 to 1")
-        _need(self.padding >= 0, f"encoder.padding is {self.padding}: needs 0 or more")
         _need(self.kernel % 2 == 1, f"encoder.kernel is {self.kernel}: needs an odd size to keep the grid's")
-        _need(min(self.first_kernel, self.kernel, self.width, self.codes) >= 1, "encoder sizes: need 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +129,7 @@ class RecurrentConfig:
     heads: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("units", "layers", "kernel", "taps", "heads"):
-            _need(getattr(self, name) >= 1, f"recurrent.{name} is {getattr(self, name)}: needs 1 or more")
+        _need_sizes("recurrent", self, units=(1, 1024), layers=(1, 16), kernel=(1, 64), taps=(1, 64), heads=(1, 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,12 @@ class ModelConfig:
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
 
     def __post_init__(self) -> None:
-        _need(1 <= self.n <= MAX_DETECTIONS, f"model.n is {self.n}: needs 1 to {MAX_DETECTIONS}")
+        _need_sizes("model", self, n=(1, MAX_DETECTIONS))
         _need(self.kind != "stamp" or self.n == 1, f"model.n is {self.n}: a stamp model takes 1 detection")
         _need(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: needs 0 up to 1")
         _need(0 <= self.trees_share <= 1, f"model.trees_share is {self.trees_share}: a share, 0 to 1")
         _need(not self.trees_share or self.metadata, "model.trees_share: trees read the metadata, which are off")
-        _need(self.hidden >= 1, f"model.hidden is {self.hidden}: needs 1 or more")
+        _need_sizes("model", self, hidden=(1, 1024))
         unknown = set(self.classes) - set(CLASSES)
         _need(
             not unknown and len(set(self.classes)) == len(self.classes) >= 2,
@@ -297,18 +302,24 @@ def from_dict(values: dict, kind: type[T]) -> T:
     ConfigError
         On an unknown key, a wrong type or an impossible value; the message names the key.
     """
-    hooks = {
-        float: lambda x: float(x) if isinstance(x, int) and not isinstance(x, bool) else x,
-        NAMES: lambda x: tuple(x) if isinstance(x, list) else x,
-    }
+    hooks = {float: _as_float, NAMES: lambda x: tuple(x) if isinstance(x, list) else x}
+    _need(isinstance(values, dict), f"the configuration is a {type(values).__name__}: needs a table of keys")
     try:
         config = dacite.from_dict(kind, values, dacite.Config(strict=True, type_hooks=hooks))
     except dacite.WrongTypeError as error:
         raise ConfigError(_wrong_type(error)) from None
     except dacite.DaciteError as error:
         raise ConfigError(str(error)) from None
-    _refuse_truth(config)
+    _check_numbers(config)
     return config
+
+
+def _as_float(value: object) -> object:
+    """A whole number will do where a fraction is needed; one beyond all fractions is infinite."""
+    try:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    except OverflowError:
+        return math.inf
 
 
 def _wrong_type(error: dacite.WrongTypeError) -> str:
@@ -319,13 +330,15 @@ def _wrong_type(error: dacite.WrongTypeError) -> str:
     return str(error)
 
 
-def _refuse_truth(config: object, path: str = "") -> None:
-    """Python counts true as a 1: where a number is needed it is a mistake."""
+def _check_numbers(config: object, path: str = "") -> None:
+    """Python counts true as a 1 and infinity as a number: where a number is needed they are mistakes."""
     for entry in fields(config):
         value = getattr(config, entry.name)
         if is_dataclass(value):
-            _refuse_truth(value, f"{path}{entry.name}.")
+            _check_numbers(value, f"{path}{entry.name}.")
         _need(not isinstance(value, bool) or entry.type == "bool", f"{path}{entry.name} is {value}: needs a number")
+        finite = not isinstance(value, float) or math.isfinite(value)
+        _need(finite, f"{path}{entry.name} is {value}: needs a finite number")
 
 
 def load(path: str | Path, kind: type[T] = RunConfig) -> T:
@@ -334,7 +347,7 @@ def load(path: str | Path, kind: type[T] = RunConfig) -> T:
         return from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")), kind)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 

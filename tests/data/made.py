@@ -45,6 +45,12 @@ def difficult():
     return replace(sequence, flags=("detection lost", 'quote " and é'))
 
 
+def odd(number, **fields):
+    """Object `number` with fields of its last alert replaced."""
+    sequence = made(number)
+    return replace(sequence, alerts=(*sequence.alerts[:-1], replace(sequence.alerts[-1], **fields)))
+
+
 def same_pixels(a, b):
     return (a is None and b is None) or all(
         a.channel(name).tobytes() == b.channel(name).tobytes() and a.channel(name).shape == b.channel(name).shape

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.data.made import assert_same_sequence, files_of, made, oid_of, source_of
+from tests.data.made import assert_same_sequence, files_of, made, odd, oid_of, source_of
 from tests.packet_maker import make_object, make_packet, write_archive
 from tsc_core.alerts import AllWise
 from tsc_core.cli import main
@@ -104,6 +104,17 @@ def test_an_object_without_usable_stamps_or_not_whole_is_no_training_object(tmp_
     assert (first.again, first.reason) == (False, "no usable stamps: science stamp is 63x30, not 63x63")
     assert second.again
     assert "did not come" in second.reason
+
+
+def test_an_object_that_the_tables_cannot_hold_is_left_out_and_the_rest_written(tmp_path):
+    service = {oid_of(number): made(number) for number in (1, 3)} | {oid_of(2): odd(2, fid=70000)}
+    report = build(LabelTable(labels(1, 2, 3)), service.__getitem__, tmp_path / "set")
+    assert (report.written, report.finished) == (2, True)
+    (left,) = report.skipped
+    assert (left.oid, left.again) == (oid_of(2), False)
+    assert "fid of its alerts needs to be int16: Value 70000" in left.reason
+    assert Dataset(tmp_path / "set").oids == (oid_of(1), oid_of(3))
+    assert build(LabelTable(labels(1, 2, 3)), {}.__getitem__, tmp_path / "set").present == 2
 
 
 def test_a_service_that_is_gone_stops_the_build(tmp_path):

@@ -97,6 +97,8 @@ def test_what_is_not_there(folder, tmp_path):
         ("part-00001/objects.parquet", lambda data: data[:50], "damaged or incomplete part"),
         ("part-00001/stamps.f32", None, "damaged or incomplete part"),
         ("dataset.json", lambda data: data[:20], "cannot be read"),
+        ("dataset.json", lambda data: b"[" * 100_000, "cannot be read"),
+        ("dataset.json", lambda data: b'{"format": 1, "complete": true}', "provenance is None: needs a list"),
         ("dataset.json", lambda data: data.replace(b'"format": 1', b'"format": 2'), "format 2, this version reads 1"),
     ],
 )

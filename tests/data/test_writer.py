@@ -5,9 +5,11 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
-from tests.data.made import assert_same_sequence, files_of, made_many
+from tests.data.made import assert_same_sequence, files_of, made_many, odd
+from tsc_core.alerts import Stamps
 from tsc_core.data import durable
 from tsc_core.data import writer as writer_module
 from tsc_core.data.store import Dataset, DatasetError, DatasetWriter
@@ -224,3 +226,23 @@ def test_wrong_objects_are_refused(tmp_path, sequences):
         with pytest.raises(ValueError, match="needs one of simulated, real, reconstructed"):
             writer.add(sequences[1], origin="dreamt")
     assert len(Dataset(tmp_path / "set")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"fid": 70000}, "fid of its alerts needs to be int16: Value 70000"),
+        ({"fid": 2**70}, "fid of its alerts needs to be int16"),
+        ({"stamps": Stamps(*[np.zeros((1, 40000), np.float32)] * 3)}, r"shape of its alerts .*int16.*: Value 40000"),
+        ({"missing": "lost \ud800"}, "missing of its alerts needs to be string"),
+        ({"missing": 3}, "missing of its alerts needs to be string"),
+        ({"record": {"ra": b"10"}}, "a record holds a bytes"),
+    ],
+)
+def test_what_the_tables_cannot_hold_is_refused_before_it_is_written(tmp_path, sequences, fields, said):
+    path = tmp_path / "set"
+    with DatasetWriter(path, part_objects=1) as writer:
+        with pytest.raises(ValueError, match=said):
+            writer.add(odd(11, **fields), origin="real")
+        writer.add(sequences[0], origin="real")
+    assert Dataset(path).oids == (sequences[0].oid,)

@@ -50,6 +50,33 @@ def test_what_ten_ask_for_at_once_is_made_once():
     assert len({id(value) for value in found}) == 1
 
 
+def test_failures_come_one_at_a_time_and_leave_no_lock():
+    recent, making, most = Recent(4), [], []
+
+    def fail():
+        making.append(1)
+        most.append(len(making))
+        time.sleep(0.01)
+        making.pop()
+        raise SourceError("no answer")
+
+    def ask(key):
+        with pytest.raises(SourceError):
+            recent.get(key, fail)
+
+    threads = [threading.Thread(target=ask, args=["a"]) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.003)  # some come while one fails and others wait
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 10
+    ask("b")
+    recent.get("c", lambda: 1)
+    recent.drop("c")
+    assert not recent._making
+
+
 def test_objects_of_two_sources_with_the_same_id_are_not_mixed():
     desk, first, second = Desk(), source_of("ZTF18aaaaaaa"), source_of("ZTF18aaaaaaa")
     one, other = desk.sequence(first, "ZTF18aaaaaaa"), desk.sequence(second, "ZTF18aaaaaaa")

@@ -49,6 +49,21 @@ def test_a_run_that_goes_on_is_not_broken_and_its_half_line_is_left_out(tmp_path
     assert read_curve(run)["step"][-1] == 200
 
 
+def test_numbers_beyond_all_use_do_not_hide_the_other_runs(tmp_path):
+    for name in ("long", "many_digits", "good"):
+        make_run(tmp_path / name)
+    (tmp_path / "long/result.json").write_text(json.dumps({"best_step": 10**400, "val_loss": 0.5}))
+    (tmp_path / "long/metrics.csv").write_text(f"step,val_loss\n1,{'5' * 200_000}\n")
+    (tmp_path / "many_digits/result.json").write_text(f'{{"best_step": {"1" * 5000}}}')
+    good, long, many_digits = find_runs(tmp_path)
+    assert metrics_of(good)["best_step"] > 0
+    assert metrics_of(long)["val_loss"] == 0.5
+    assert "best_step" not in metrics_of(long)
+    assert many_digits.problem == "result.json cannot be read (ValueError)"
+    with pytest.raises(Unreadable, match=r"long: metrics\.csv cannot be read"):
+        read_curve(long)
+
+
 def test_no_folder_no_runs(tmp_path):
     assert find_runs(tmp_path / "absent") == []
     assert find_experiments(tmp_path / "absent") == []

@@ -12,7 +12,7 @@ from tests.models import examples as made
 from tsc_core.config import ConfigError, RunConfig, TrainConfig
 from tsc_core.training.batches import ExampleList, Sampler, hide
 from tsc_core.training.objective import Objective
-from tsc_core.training.trainer import train
+from tsc_core.training.trainer import _Run, train
 
 TRAINING = TrainConfig(iterations=24, evaluate_every=4, batch_size=9, learning_rate=3e-3, extension=0)
 CONFIG = RunConfig("test", made.config("temporal", "gru"), made.PREPROCESS, TRAINING)
@@ -105,6 +105,27 @@ def test_killed_and_resumed_is_as_never_killed(tmp_path, cosine):
     assert same(weights(whole), weights(resumed))
     assert rows(broken) == rows(tmp_path / "whole")
     assert resumed.result["best_step"] == whole.result["best_step"]
+
+
+def die(run):
+    raise Killed
+
+
+ENDS = ({"extension": 12, "extension_after": 24}, {"evaluate_every": 1, "patience": 1, "learning_rate": 0.05})
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["limit", "patience"])
+def test_killed_after_the_last_step_takes_no_more(tmp_path, monkeypatch, end):
+    data, config = (objects(), objects(9, 1)), replace(CONFIG, training=replace(TRAINING, **end))
+    whole = train(config, *data, tmp_path / "whole", progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "_finish", die)
+        with pytest.raises(Killed):
+            train(config, *data, tmp_path / "broken", progress=False, save_every_seconds=0)
+    resumed = train(config, *data, tmp_path / "broken", progress=False)
+    assert (resumed.result["steps"], resumed.result["best_step"]) == (whole.result["steps"], whole.result["best_step"])
+    assert same(weights(whole), weights(resumed))
+    assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
 
 
 def test_finished_run_is_read_not_repeated(tmp_path):

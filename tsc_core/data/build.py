@@ -227,7 +227,10 @@ def _write_all(
                 return False
             continue
         failures, origin = 0, "simulated" if is_made(label.oid) else "real"
-        writer.add(found, origin=origin, subclass=label.subclass or None, label_source=label.source or None)
+        try:
+            writer.add(found, origin=origin, subclass=label.subclass or None, label_source=label.source or None)
+        except ValueError as error:
+            log.add(Skipped(label.oid, label.label, False, str(error)))
     return True
 
 

@@ -19,10 +19,12 @@ def read_header(path: Path) -> dict:
         version = header["format"]
     except FileNotFoundError:
         raise DatasetError(f"{path}: no dataset there ({HEADER} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{path / HEADER}: cannot be read ({error})") from None
     if version != FORMAT:
         raise DatasetError(f"{path}: dataset format {version}, this version reads {FORMAT}")
+    if not isinstance(header.get("provenance"), list):
+        raise DatasetError(f"{path / HEADER}: provenance is {header.get('provenance')!r:.40}: needs a list")
     return header
 
 

@@ -80,7 +80,8 @@ class Rows:
 def encode(sequence: AlertSequence, origin: str, subclass: str | None, label_source: str | None, offset: int) -> Rows:
     """Rows of a sequence whose first pixel takes place `offset`, counted in float32 values.
 
-    `alert_start` and `limit_start`, places within the part's tables, are filled in when the part is finished.
+    `alert_start` and `limit_start`, places within the part's tables, are filled in when the part is finished. Raises
+    `ValueError`, naming the column, where a value does not fit the tables.
     """
     alerts, blobs = [], []
     for alert in sequence.alerts:
@@ -106,7 +107,17 @@ def encode(sequence: AlertSequence, origin: str, subclass: str | None, label_sou
         "flags": list(sequence.flags),
         "limit_count": len(limits),
     }
+    for name, rows in (("objects", [values]), ("alerts", alerts), ("limits", limits)):
+        _check_rows(sequence.oid, name, rows)
     return Rows(values, alerts, limits, b"".join(blobs))
+
+
+def _check_rows(oid: str, name: str, rows: list[dict[str, object]]) -> None:
+    for column in TABLES[name]:
+        try:
+            pa.array([row.get(column.name) for row in rows], column.type)
+        except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+            raise ValueError(f"{oid}: {column.name} of its {name} needs to be {column.type}: {error}") from None
 
 
 def allwise_row(allwise: AllWise | None, asked: bool) -> dict[str, object]:
@@ -142,7 +153,7 @@ def _plain(value: object) -> object:
     """NumPy numbers in a record as Python ones, of the same value."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"a record holds a {type(value).__name__}: only numbers, text and null can be kept")
+    raise ValueError(f"a record holds a {type(value).__name__}: only numbers, text and null can be kept")
 
 
 def decode(

@@ -155,7 +155,7 @@ class DatasetWriter:
         Raises
         ------
         ValueError
-            For an id that is malformed or written already, or an unknown origin.
+            For an id that is malformed or written already, an unknown origin, or a value that the tables cannot hold.
         DatasetError
             Where the disk is full or fails; objects written before are safe.
         """

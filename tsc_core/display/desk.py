@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from tsc_core.alerts import AlertSequence, Prediction
 from tsc_core.sources import Source, open_source
@@ -34,7 +34,7 @@ class Recent:
     def __init__(self, size: int, seconds: float = float("inf")) -> None:
         self.size, self.seconds = size, seconds
         self._values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._making: WeakValueDictionary[Hashable, threading.Lock] = WeakValueDictionary()  # as long as one waits
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -49,7 +49,7 @@ class Recent:
                 self._values[key] = found
                 self._values.move_to_end(key)
                 while len(self._values) > self.size:
-                    self._making.pop(self._values.popitem(last=False)[0], None)
+                    self._values.popitem(last=False)
         return found[1]
 
     def __contains__(self, key: Hashable) -> bool:

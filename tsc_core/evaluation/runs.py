@@ -152,7 +152,9 @@ def read_object(path: Path) -> dict:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Unreadable(f"{path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except Unreadable:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
         raise Unreadable(f"{path.name} cannot be read ({type(error).__name__})") from None
     if not isinstance(found, dict):
         raise Unreadable(f"{path.name} holds no JSON object")
@@ -183,7 +185,7 @@ def read_curve(run: Run) -> dict[str, list[float]]:
     path = run.path / (CURVES if run.cell else METRICS)
     try:
         names, rows = _table(path, path.stat().st_mtime_ns)
-    except OSError as error:
+    except (OSError, csv.Error) as error:
         raise Unreadable(f"{run.name}: {path.name} cannot be read ({type(error).__name__})") from None
     if "step" not in names:
         raise Unreadable(f"{run.name}: {path.name} has no column step")
@@ -200,10 +202,10 @@ def _table(path: Path, changed: int) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def number(value: object) -> float:
-    """A number from a cell or a JSON value, NaN where it is none."""
+    """A number from a cell or a JSON value, NaN where it is none or too large for one."""
     try:
         return float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -186,7 +186,7 @@ class _Run:
         bar = tqdm(total=self.progress.limit, initial=self.progress.step, disable=hidden, leave=False, unit="it")
         losses: list[float] = []
         with bar:
-            for batch in prefetch(self._batches()):
+            for batch in () if self._done() else prefetch(self._batches()):  # none if killed after its last
                 losses.append(self._step(batch))
                 if self.progress.step % self.config.training.evaluate_every == 0 or self._at_limit():
                     self.progress.seconds = before + time.monotonic() - started
