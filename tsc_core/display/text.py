@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tsc_core.alerts import Alert
+from tsc_core.features import FEATURES, read
 from tsc_core.survey import ZTF
 
 MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
@@ -69,6 +70,11 @@ def magnitude_text(alert: Alert) -> str:
     if not math.isfinite(magnitude):
         return "no magnitude"
     return f"{magnitude:.2f}±{error:.2f}" if math.isfinite(error) else f"{magnitude:.2f}"
+
+
+def is_negative(alert: Alert) -> bool:
+    """Whether the detection is of a negative difference: the object was fainter than in the reference."""
+    return read(alert, FEATURES["isdiffpos"]) == 0
 
 
 def days_text(days: float) -> str:
