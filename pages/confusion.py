@@ -119,7 +119,11 @@ def summary(result: Result) -> None:
     ]
     st.markdown(markdown_table(heads, rows))
     rates = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in result.natural_rates().items())
-    st.caption(f"Natural rates: {rates}, as in the paper. A test set with equal classes flatters the rare ones.")
+    missing = f" Without {' and '.join(result.unmeasured)}: none has a label here; real precision is lower."
+    missing *= bool(result.unmeasured)
+    st.caption(
+        f"Natural rates: {rates}, as in the paper.{missing} A test set with equal classes flatters the rare ones."
+    )
 
 
 def side_by_side(first: Result, second: Result) -> None:

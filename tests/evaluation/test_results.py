@@ -127,8 +127,16 @@ def test_natural_rates_of_five_classes_count_what_is_bogus_too():
 
 def test_a_class_without_objects_has_no_precision():
     counts = np.diag([30.0, 20.0, 40.0, 50.0, 0.0])
-    found = Result("a", "a", "1", "real", "", CLASSES_5, counts).natural_precision()
-    assert set(found) == set(CLASSES_5) - {CLASSES_5[4]}
+    result = Result("a", "a", "1", "real", "", CLASSES_5, counts)
+    assert set(result.natural_precision()) == set(CLASSES_5) - {CLASSES_5[4]}
+
+
+def test_natural_rates_are_of_the_measured_classes_and_the_others_are_named():
+    result = Result("a", "a", "1", "real", "", CLASSES_5, np.diag([30.0, 20.0, 40.0, 50.0, 0.0]))
+    assert set(result.natural_rates()) == set(CLASSES_5) - {CLASSES_5[4]}
+    assert sum(result.natural_rates().values()) == pytest.approx(1.0)
+    assert result.unmeasured == (CLASSES_5[4],)
+    assert Result("a", "a", "1", "real", "", CLASSES_5, np.eye(5)).unmeasured == ()
 
 
 def test_two_results_are_compared_on_the_objects_that_both_have(tmp_path):
