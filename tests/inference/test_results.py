@@ -46,6 +46,13 @@ def test_a_step_has_keys_for_what_is_known_of_its_doubt():
     assert nothing.endswith("90% set: none")
 
 
+def test_an_object_that_was_learnt_from_has_no_span_of_members():
+    step = replace(PREDICTION.steps[0], held_out=True, conformal=("SN",), coverage=0.9)
+    line = as_json(replace(PREDICTION, steps=(step,)))
+    assert (line["steps"][0]["low"], line["steps"][0]["high"]) == (None, None)
+    assert as_text(line).splitlines()[-1].strip() == "90% set: SN"
+
+
 def test_a_candid_stays_a_text_of_all_its_digits():
     text = json.dumps(as_json(PREDICTION))
     assert '"1034526141515010021"' in text

@@ -34,13 +34,15 @@ def as_json(prediction: Prediction, error: str | None = None) -> dict:
 
 
 def _step(step: Step) -> dict:
-    """One step; what its bundle cannot tell has no key."""
+    """One step; what its bundle cannot tell has no key, null the span of members where one answers alone."""
     line = {"n": step.n, "model": step.model, "probabilities": dict(step.probabilities)}
     if step.priors is not None:
         line["priors"] = dict(step.priors)
         if len(set(step.priors.values())) == 1:
             line["natural"] = natural(step.probabilities)
-    if step.low is not None and step.high is not None:
+    if step.held_out:
+        line |= {"low": None, "high": None}
+    elif step.low is not None and step.high is not None:
         line |= {"low": dict(step.low), "high": dict(step.high)}
     if step.conformal is not None:
         line |= {"conformal": list(step.conformal), "coverage": step.coverage}
@@ -93,7 +95,7 @@ def _why(found: dict, most: int = 8) -> list[str]:
 def _doubts(step: dict, best: str) -> list[str]:
     """What a person should know beside the probabilities, as far as the step tells."""
     said = []
-    if "low" in step:
+    if step.get("low"):
         said.append(f"{best} {step['low'][best]:.3f} to {step['high'][best]:.3f} among the members")
     if "conformal" in step:
         said.append(f"{step['coverage']:.0%} set: {', '.join(step['conformal']) or 'none'}")
