@@ -95,6 +95,11 @@ def percent(probability: float) -> str:
     return "<1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
 
 
+def share_text(share: float) -> str:
+    """A share that a person asked for, as per cent with all its digits."""
+    return f"{100 * share:g} %"
+
+
 def span(low: float, high: float) -> str:
     """Two probabilities as a span of per cent, "94–99 %" or "97 to >99 %"; one of them where they read the same."""
     first, last = percent(low), percent(high)
