@@ -51,7 +51,7 @@ def answer(prediction: Prediction) -> Step:
         )
         st.markdown(f"detection{'s' * (n > 1)}")
     step = chosen_step(prediction.steps, n)
-    st.markdown(answer_table(step))
+    st.container(horizontal=True, wrap=False).markdown(answer_table(step))  # slides by itself on a narrow screen
     return step
 
 

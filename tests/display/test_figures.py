@@ -111,7 +111,7 @@ def test_progression_draws_a_line_per_class_with_bands_and_labelled_references()
     dashed = [trace for trace in figure.data if trace.line.dash == "dash"]
     assert [list(trace.y) for trace in dashed] == [[0.9, 0.9]]
     assert dashed[0].name == "lc &lt;b&gt;1.0&lt;/b&gt;"
-    assert list(figure.layout.xaxis.ticktext) == ["1<br>stamp", "2<br>temporal<br>_2"]
+    assert list(figure.layout.xaxis.ticktext) == ["1<br>stamp", "2<br>temporal_2"]
 
 
 def test_position_is_the_mean_also_across_0_hours():

@@ -173,6 +173,7 @@ def test_the_matrix_chart_shows_counts_and_row_per_cent_and_can_be_clicked():
     assert CELL in {param["name"] for param in spec["params"]}
     assert spec["layer"][0]["encoding"]["color"]["condition"]["scale"]["domain"] == [0, 1]
     assert spec["layer"][0]["encoding"]["x"]["sort"] == ["AGN", "SN"]
+    assert not any(spec["layer"][0]["encoding"][side]["axis"]["labelFlush"] for side in "xy")  # each beside its cell
 
 
 def test_a_difference_is_in_points_of_row_per_cent_on_a_fixed_scale():
