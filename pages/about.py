@@ -12,6 +12,7 @@ from tsc_core.evaluation.palette import CLASS_STYLES
 
 PACKAGES = ("torch", "numpy", "astropy", "alerce", "fastavro", "streamlit", "plotly")
 SWATCH = 40  # pixels
+MARKERS = {"circle": "●", "star": "★", "square": "■", "diamond": "◆", "x": "✖"}
 NUMBERS = """
 **Probabilities.** After each detection a model gives one probability per class; they sum to 1. After one detection
 there are five classes (AGN, SN, VS, asteroid, bogus), from two on three (AGN, SN, VS). They are calibrated on
@@ -79,12 +80,12 @@ st.markdown(
 numbers, data, own, versions = st.tabs(["What the numbers mean", "Data and citations", "Your own packets", "Versions"])
 with numbers:
     st.markdown(NUMBERS)
-    st.markdown("**Colours** are the same on every page, each with a marker of its own.")
+    st.markdown("**Colours** are the same on every page, each with a marker of its own in charts.")
     with st.container(horizontal=True):
         for name, style in CLASS_STYLES.items():
             with st.container(width="content", gap="xxsmall", horizontal_alignment="center"):
                 st.image(swatch(style.colour), width=SWATCH, alt=f"the colour of {name}")
-                st.caption(name)
+                st.caption(f"{MARKERS[style.marker]} {name}")
 with data:
     st.markdown(SOURCES)
     st.markdown(CITATIONS)

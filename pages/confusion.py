@@ -117,9 +117,13 @@ def summary(result: Result) -> None:
         (name, f"{n:.0f}", said[f"recall {name}"], shares(*precision[name]) if name in precision else "none")
         for name, n in zip(result.classes, result.counts.sum(1), strict=True)
     ]
-    st.markdown(markdown_table(heads, rows))
+    st.container(horizontal=True, wrap=False).markdown(markdown_table(heads, rows))  # slides on a narrow screen
     rates = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in result.natural_rates().items())
-    st.caption(f"Natural rates: {rates}, as in the paper. A test set with equal classes flatters the rare ones.")
+    missing = f" Without {' and '.join(result.unmeasured)}: none has a label here; real precision is lower."
+    missing *= bool(result.unmeasured)
+    st.caption(
+        f"Natural rates: {rates}, as in the paper.{missing} A test set with equal classes flatters the rare ones."
+    )
 
 
 def side_by_side(first: Result, second: Result) -> None:
@@ -140,12 +144,13 @@ def side_by_side(first: Result, second: Result) -> None:
         for title, chart in charts.items():
             with st.container(width=SMALL_CELL * len(first.classes) + AXIS):
                 st.caption(plain_markdown(title))
-                st.altair_chart(chart, width="content")
+                st.container(horizontal=True, wrap=False).altair_chart(chart, width="content")
     rows = [(what, a, b) for (what, a), (_, b) in zip(scores_of(first), scores_of(second), strict=True)]
     if common:
         alone = scored_alone(*common)
         rows.append(("right where the other is wrong", *(f"{number} of {n}" for number in alone)))
-    st.markdown(markdown_table(("with 95 % intervals", first.model, second.model), rows))
+    table = markdown_table(("with 95 % intervals", first.model, second.model), rows)
+    st.container(horizontal=True, wrap=False).markdown(table)
 
 
 def beside_alerce(ours: list[Result]) -> None:
@@ -206,7 +211,7 @@ def one_model(here: list[Result]) -> None:
             )
         else:
             chart = confusion_chart(first.classes, first.counts)
-        event = st.altair_chart(
+        event = st.container(horizontal=True, wrap=False).altair_chart(
             chart, key=f"matrix {first.title}", on_select="rerun", selection_mode=CELL, width="content"
         )
     with right:

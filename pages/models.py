@@ -41,7 +41,7 @@ st.dataframe(pd.DataFrame([row_of(card) for card in cards]), hide_index=True)
 
 name = st.segmented_control("Card of", [card.name for card in cards], default=cards[0].name, required=True)
 card = next(card for card in cards if card.name == name)
-with st.container(border=True):
+with st.container(border=True, horizontal=True, wrap=False):  # its tables slide by themselves on a narrow screen
     if card.problem:
         st.error(plain_markdown(card.problem))
     elif card.text:

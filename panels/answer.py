@@ -8,7 +8,7 @@ from tsc_core.display.answer import answer_table, beside, best_of, chosen_step
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.elsewhere import references
 from tsc_core.display.progression import Reference, progression
-from tsc_core.display.text import band_name, percent, plain_markdown
+from tsc_core.display.text import band_name, percent, plain_markdown, share_text
 from tsc_core.inference.doubt import abstention
 from tsc_core.sources import Source, SourceError
 from tsc_core.survey import is_made
@@ -35,7 +35,7 @@ def verdict(place: st.delta_generator.DeltaGenerator, step: Step) -> None:
         st.metric(
             f"after {step.n} detection{'s' * (step.n > 1)}", f"{best} {percent(step.probabilities[best])}",
             doubts and f"abstains: {doubts}", delta_color="off", delta_arrow="off",
-            help=f"Classes that cannot be ruled out at {step.coverage:.0%}." if step.coverage else None,
+            help=f"Classes that cannot be ruled out at {share_text(step.coverage)}." if step.coverage else None,
         )  # fmt: skip
         st.caption(plain_markdown(beside(step)))
 
@@ -51,7 +51,7 @@ def answer(prediction: Prediction) -> Step:
         )
         st.markdown(f"detection{'s' * (n > 1)}")
     step = chosen_step(prediction.steps, n)
-    st.markdown(answer_table(step))
+    st.container(horizontal=True, wrap=False).markdown(answer_table(step))  # slides by itself on a narrow screen
     return step
 
 

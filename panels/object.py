@@ -93,7 +93,7 @@ def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: s
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
                 elif not sequence.alerts[tile.place].has_stamps:
                     st.caption("used, without stamps")
-    st.caption(legend(sequence, places, channels))
+    st.caption(legend(sequence, places, channels, common=common))
 
 
 def curve_controls() -> dict[str, object]:
@@ -103,7 +103,8 @@ def curve_controls() -> dict[str, object]:
             "Time", ("MJD", "UTC", "days"), default="MJD", key="time", bind="query-params", required=True,
             label_visibility="collapsed",
         )  # fmt: skip
-        of_object = st.toggle("object magnitude", key="object", bind="query-params", help="The reference's flux added.")
+        said = "The reference's flux added. Upper limits are of the difference, so they are not drawn then."
+        of_object = st.toggle("object magnitude", key="object", bind="query-params", help=said)
         upper = st.toggle("upper limits", value=True, key="upper", bind="query-params")
     return {"time_axis": time_axis, "of_object": of_object, "with_limits": upper}
 
@@ -123,9 +124,9 @@ def zoomed(alert: Alert, number: int, stretch: str) -> None:
         return
     for column, channel in zip(st.columns(3), CHANNELS, strict=True):
         pixels = alert.stamps.channel(channel)
-        low, high = pixel_limits([pixels], stretch)
+        low, high, _ = limits = pixel_limits([pixels], stretch)
         column.image(
-            inline(draw_stamp(pixels, stretch, (low, high), scale=ZOOM_SCALE)), alt=f"{channel} stamp", width="stretch"
+            inline(draw_stamp(pixels, stretch, limits, scale=ZOOM_SCALE)), alt=f"{channel} stamp", width="stretch"
         )
         height, width = pixels.shape
         column.caption(f"{channel}, {height}×{width} pixels, {low:.4g} to {high:.4g} counts")

@@ -11,6 +11,7 @@ import pytest
 
 from tests import packet_maker as maker
 from tsc_core.cli import COMMANDS, main
+from tsc_core.evaluation.cards import read_cards
 from tsc_core.sources.avro import MAX_PACKET
 
 GOOD, OTHER = "SIM1good", "SIM2good"
@@ -193,6 +194,9 @@ def test_a_source_that_is_not_there(random_bundles, capsys, tmp_path):
     assert code == 1
     assert "nothing.tar.gz: no such file or folder" in line["error"]
     assert "nothing.tar.gz" in err
+    assert main(["classify", GOOD, "--source", str(tmp_path / "nothing.tar.gz")]) == 1
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("no such file or folder") == 1  # a person is told once
 
 
 def changed(raw, **values):
@@ -460,6 +464,8 @@ def test_models_lists_what_ships(random_bundles, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["stamp", "temporal_2", "temporal_3", "temporal_4", "temporal_5"]
     assert rows[0]["classes"] == ["AGN", "SN", "VS", "asteroid", "bogus"]
+    sizes = [round(card.size / 1e6, 1) for card in read_cards(random_bundles)]
+    assert [row["megabytes"] for row in rows] == sizes  # as on the page of the models
 
 
 def test_models_says_what_is_wrong(random_bundles, monkeypatch, tmp_path, capsys):

@@ -219,7 +219,7 @@ class Step:
     Attributes
     ----------
     low, high : Mapping or None
-        Least and greatest probability of each class among the members; None for a single model.
+        Least and greatest probability of each class among the members; None for a single model, and where `held_out`.
     conformal : tuple of str or None
         Classes that cannot be ruled out at `coverage`, possibly none; None where the bundle cannot tell.
     coverage : float or None
@@ -228,6 +228,8 @@ class Step:
         Percentile of the object among held-out objects in unlikeness to the training data, 0 to 100.
     priors : Mapping or None
         Class frequencies that `probabilities`, `low` and `high` assume; None: equal, as trained.
+    held_out : bool
+        Whether the bundle has learnt from the object, so that the one member that did not see it answers alone.
     """
 
     n: int
@@ -239,6 +241,7 @@ class Step:
     coverage: float | None = None
     unlike: float | None = None
     priors: Mapping[str, float] | None = None
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

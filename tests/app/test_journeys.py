@@ -40,6 +40,18 @@ def test_a_deep_link_reproduces_the_view(app, page):
     page.get_by_text(re.compile(r"after \d detections?")).wait_for()
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [("?oid=DEMO05", "natural rates"), ("confusion", "recall"), ("models", "ECE")]
+)
+def test_no_page_slides_sideways_on_a_telephone(app, page, place, told):
+    page.set_viewport_size({"width": 390, "height": 2000})
+    page.goto(f"{app}/{place}")
+    page.locator("th", has_text=told).first.wait_for()  # the table that is wider than the screen
+    settled(page)
+    wide, room = page.get_by_test_id("stMain").evaluate("main => [main.scrollWidth, main.clientWidth]")
+    assert wide <= room
+
+
 def test_stepping_through_detections_and_objects_by_keyboard(app, page):
     page.goto(f"{app}/?oid=DEMO02")
     title(page, "DEMO02")

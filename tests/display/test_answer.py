@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,11 @@ def test_words_beside_the_answer():
     assert "Unlike the training data" in trust(Step(3, "x", P, conformal=(), coverage=0.9, unlike=99.0))
     assert "No class fits" in trust(Step(3, "x", P, conformal=(), coverage=0.9, unlike=99.0))
     assert trust(Step(3, "x", P)) == ""
+    near = trust(Step(3, "x", P, unlike=97.46))
+    assert near == "Distance from the training data: further than 97.4 % of real objects (unlike from 97.5 % on)."
+    assert "than 97.5 % of real objects (unlike from 97.5 % on)" in trust(Step(3, "x", P, unlike=97.5))
+    assert "Not ruled out at 99.9 %: SN" in trust(Step(3, "x", P, conformal=("SN",), coverage=0.999))
+    assert cells(answer_table(replace(STEP, coverage=0.925)), 0)[-1] == "92\\.5\u00a0% set"
     assert chosen_step((Step(1, "a", P), STEP), 1).n == 1
     assert chosen_step((Step(1, "a", P), STEP), 4) is STEP
 

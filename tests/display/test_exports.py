@@ -5,15 +5,16 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from tsc_core.alerts import Alert, AlertSequence, Detection, Prediction, Stamps, Step
+from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Detection, Prediction, Stamps, Step
 from tsc_core.display.exports import csv_text, detections_csv, probabilities_csv, snippet, stamp_fits, stamps_zip
 from tsc_core.display.report import report_page
-from tsc_core.display.strip import first_place, shown_places, tiles
+from tsc_core.display.strip import first_place, legend, shown_places, tiles
 from tsc_core.sources.avro import HISTORY
 
 HOSTILE = "<script>alert('x')</script>"
@@ -85,6 +86,23 @@ def test_a_tile_says_when_how_bright_and_why_not():
     assert drawn[1].caption == "g 18.00±0.10, +1.0 d"
     assert drawn[0].title == "1 · 2018-07-01"
     assert drawn[1].alt == "Detection 2: science and template stamps"
+
+
+def test_a_negative_difference_is_marked_and_explained():
+    down = replace(ALERTS[1], record={**ALERTS[1].record, "isdiffpos": "f"})
+    drawn = tiles(SEQUENCE, {}, [1])
+    assert "(−)" not in drawn[0].caption + legend(SEQUENCE, [1], CHANNELS)
+    sequence = replace(SEQUENCE, alerts=(ALERTS[0], down))
+    assert tiles(sequence, {}, [1])[0].caption == "g 18.00±0.10 (−), +1.0 d"
+    assert "(−): negative difference" in legend(sequence, [1], CHANNELS)
+
+
+def test_the_strip_says_what_it_leaves_out_and_what_same_limits_do():
+    assert "shown" not in legend(SEQUENCE, [0, 1, 2], CHANNELS)
+    assert "one zero point" not in legend(SEQUENCE, [1], CHANNELS)
+    assert "one zero point" in legend(SEQUENCE, [1], CHANNELS, common=True)
+    assert legend(SEQUENCE, [1], CHANNELS).endswith("the others are not used and have no stamps.")
+    assert legend(SEQUENCE, [0], CHANNELS).endswith("1 of 3 detections shown: those nearest to the selected one.")
 
 
 @pytest.mark.slow

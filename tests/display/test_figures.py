@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,29 @@ def test_each_band_is_one_legend_group_with_its_limits_and_rings():
     assert not limits.showlegend
     assert named(figure, "i limits")[0].showlegend  # a band of limits alone can be switched off too
     assert figure.layout.yaxis.autorange == "reversed"
+
+
+def test_negative_differences_are_hollow_and_say_so():
+    signs = ("t", "f", "f", None)
+    alerts = tuple(detection(place, 18.0 + place, isdiffpos=sign) for place, sign in enumerate(signs))
+    figure = light_curve(AlertSequence("ZTF18abcdefg", "x", alerts))
+    (up,), (down,) = named(figure, "g (2)"), named(figure, "g negative (2)")
+    assert (list(up.y), list(down.y)) == ([18.0, 21.0], [19.0, 20.0])  # of unknown sign: drawn as any other
+    assert (up.marker.symbol, down.marker.symbol) == ("circle", "circle-open")
+    assert down.legendgroup == up.legendgroup
+    assert "negative" in down.hovertemplate
+    assert "negative" not in up.hovertemplate
+
+
+def test_the_objects_magnitude_has_no_limits_of_the_difference_and_counts_what_has_none():
+    near = {"magnr": 18.0, "distnr": 0.2, "isdiffpos": "t"}
+    alerts = (detection(0, **near), detection(1, magnr=18.0, distnr=3.0, isdiffpos="t"), detection(2))
+    figure = light_curve(replace(SEQUENCE, alerts=alerts), of_object=True)
+    assert not any(len(trace.x) for trace in figure.data if "limits" in trace.name)
+    assert [note.text for note in figure.layout.annotations] == ["2 detections have no reference source"]
+    assert not light_curve(replace(SEQUENCE, alerts=alerts)).layout.annotations
+    (note,) = light_curve(replace(SEQUENCE, alerts=alerts[:2]), of_object=True).layout.annotations
+    assert note.text == "1 detection has no reference source"
 
 
 def test_limits_can_be_left_out_and_time_can_be_told_three_ways():
@@ -87,7 +111,7 @@ def test_progression_draws_a_line_per_class_with_bands_and_labelled_references()
     dashed = [trace for trace in figure.data if trace.line.dash == "dash"]
     assert [list(trace.y) for trace in dashed] == [[0.9, 0.9]]
     assert dashed[0].name == "lc &lt;b&gt;1.0&lt;/b&gt;"
-    assert list(figure.layout.xaxis.ticktext) == ["1<br>stamp", "2<br>temporal<br>_2"]
+    assert list(figure.layout.xaxis.ticktext) == ["1<br>stamp", "2<br>temporal_2"]
 
 
 def test_position_is_the_mean_also_across_0_hours():

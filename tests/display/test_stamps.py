@@ -14,6 +14,7 @@ from tsc_core.display.stamps import (
     SCALE,
     STRETCHES,
     common_limits,
+    comparable,
     draw_stamp,
     draw_tile,
     inline,
@@ -60,15 +61,16 @@ def test_an_unknown_stretch_is_refused_by_name():
 
 def test_limits_are_percentiles_of_the_finite_pixels():
     pixels = np.append(np.arange(1000.0), np.nan).reshape(7, 143)
-    low, high = pixel_limits([pixels], "asinh")
+    low, high, _ = pixel_limits([pixels], "asinh")
     assert (low, high) == pytest.approx(tuple(np.percentile(np.arange(1000.0), (0.5, 99.95))))
 
 
 @pytest.mark.parametrize("pixels", [np.full((63, 63), np.nan), np.full((63, 63), 7.0)])
 @pytest.mark.parametrize("stretch", STRETCHES)
 def test_an_empty_or_constant_stamp_can_be_drawn(pixels, stretch):
-    low, high = pixel_limits([pixels], stretch)
+    low, high, softening = pixel_limits([pixels], stretch)
     assert low < high
+    assert softening > 0
     assert picture(draw_stamp(pixels, stretch)).shape == (63 * SCALE, 63 * SCALE, 4)
 
 
@@ -103,6 +105,36 @@ def test_common_limits_are_those_of_all_stamps_of_a_band():
     own = picture(draw_tile(faint, ["science"], "linear"))
     shared = picture(draw_tile(faint, ["science"], "linear", {"science": limits}))
     assert shared[:200, :, 0].max() < own[:200, :, 0].max()  # beside the bright one the faint one is faint
+
+
+def exposure(sky, zero, magnitude=19.0):
+    """A star of a magnitude on a sky that is level but for noise, through a night of a zero point."""
+    y, x = np.mgrid[-31:32, -31:32]
+    star = np.exp(-(x**2 + y**2) / 8) * 10 ** (-0.4 * (magnitude - zero)) / (8 * np.pi)
+    pixels = (sky + np.random.default_rng(0).normal(0, 1, star.shape) + star).astype(np.float32)
+    return Alert("DEMO01", "1", 58000.0, 1, {"magzpsci": zero}, Stamps(pixels, pixels, pixels))
+
+
+def test_with_same_limits_an_unchanged_star_looks_the_same_whatever_sky_and_zero_point():
+    dark, bright = exposure(100.0, 26.0), exposure(400.0, 26.6)
+    assert comparable(bright, "science")[31, 31] == pytest.approx(comparable(dark, "science")[31, 31], rel=0.02)
+    limits = {"science": common_limits([dark, bright], "science", "linear")}
+    grey = [picture(draw_tile(one, ["science"], "linear", limits))[..., 0].astype(int) for one in (dark, bright)]
+    middle = 31 * SCALE
+    assert abs(grey[0][middle, middle] - grey[1][middle, middle]) < 8
+    assert abs(np.median(grey[0]) - np.median(grey[1])) < 8  # the brighter sky makes no brighter grey
+    for record in ({}, {"magzpsci": 1e9}, {"magzpsci": -999.0}):
+        unknown = Alert("DEMO01", "1", 58000.0, 1, record, dark.stamps)
+        assert comparable(unknown, "science") == pytest.approx(dark.stamps.science - np.median(dark.stamps.science))
+
+
+def test_a_bright_star_does_not_hide_a_faint_target():
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[-31:32, -31:32]
+    pixels = 100 + rng.normal(0, 5, (63, 63)) + 50 * np.exp(-(x**2 + y**2) / 8)  # 10 sigma at its peak
+    pixels += 50_000 * np.exp(-((x - 15) ** 2 + (y + 20) ** 2) / 8)
+    level = stretched(pixels, "asinh", pixel_limits([pixels], "asinh"))
+    assert level[31, 31] > np.median(level) + 0.1
+    assert level[11, 46] == pytest.approx(1.0)
 
 
 def test_drawing_leaves_the_pixels_alone():

@@ -128,8 +128,16 @@ def test_natural_rates_of_five_classes_count_what_is_bogus_too():
 
 def test_a_class_without_objects_has_no_precision():
     counts = np.diag([30.0, 20.0, 40.0, 50.0, 0.0])
-    found = Result("a", "a", "1", "real", "", CLASSES_5, counts).natural_precision()
-    assert set(found) == set(CLASSES_5) - {CLASSES_5[4]}
+    result = Result("a", "a", "1", "real", "", CLASSES_5, counts)
+    assert set(result.natural_precision()) == set(CLASSES_5) - {CLASSES_5[4]}
+
+
+def test_natural_rates_are_of_the_measured_classes_and_the_others_are_named():
+    result = Result("a", "a", "1", "real", "", CLASSES_5, np.diag([30.0, 20.0, 40.0, 50.0, 0.0]))
+    assert set(result.natural_rates()) == set(CLASSES_5) - {CLASSES_5[4]}
+    assert sum(result.natural_rates().values()) == pytest.approx(1.0)
+    assert result.unmeasured == (CLASSES_5[4],)
+    assert Result("a", "a", "1", "real", "", CLASSES_5, np.eye(5)).unmeasured == ()
 
 
 def test_two_results_are_compared_on_the_objects_that_both_have(tmp_path):
@@ -166,6 +174,7 @@ def test_the_matrix_chart_shows_counts_and_row_per_cent_and_can_be_clicked():
     assert CELL in {param["name"] for param in spec["params"]}
     assert spec["layer"][0]["encoding"]["color"]["condition"]["scale"]["domain"] == [0, 1]
     assert spec["layer"][0]["encoding"]["x"]["sort"] == ["AGN", "SN"]
+    assert not any(spec["layer"][0]["encoding"][side]["axis"]["labelFlush"] for side in "xy")  # each beside its cell
 
 
 def test_a_difference_is_in_points_of_row_per_cent_on_a_fixed_scale():

@@ -46,6 +46,31 @@ def test_a_step_has_keys_for_what_is_known_of_its_doubt():
     assert nothing.endswith("90% set: none")
 
 
+def test_an_object_that_was_learnt_from_has_no_span_of_members():
+    step = replace(PREDICTION.steps[0], held_out=True, conformal=("SN",), coverage=0.9)
+    line = as_json(replace(PREDICTION, steps=(step,)))
+    assert (line["steps"][0]["low"], line["steps"][0]["high"]) == (None, None)
+    assert as_text(line).splitlines()[-1].strip() == "90% set: SN"
+
+
+def test_a_share_keeps_its_digits():
+    for coverage, said in ((0.999, "99.9% set"), (0.925, "92.5% set"), (0.29, "29% set")):
+        step = replace(PREDICTION.steps[0], conformal=("SN",), coverage=coverage)
+        assert f"{said}: SN" in as_text(as_json(replace(PREDICTION, steps=(step,))))
+
+
+def test_positive_speaks_for_the_class():
+    maps = [{"channel": "science", "candid": "7", "change": [[0.5, 0.0], [-0.25, 0.0]]}]
+    features = [{"name": "magpsf", "value": 18.25, "change": -1.5}, {"name": "drb", "value": None, "change": 0.75}]
+    why = {"n": 1, "top": "SN", "log_odds": 2.0, "features": features, "maps": maps}
+    rows = [row.strip() for row in as_text(as_json(PREDICTION) | {"explanation": why}).splitlines()[-3:]]
+    assert rows == [
+        "+1.50  magpsf = 18.25, speaks for SN",
+        "-0.75  drb, speaks against SN",
+        "-0.50  science of 7, patch 1 down and 1 across, speaks against SN",
+    ]
+
+
 def test_a_candid_stays_a_text_of_all_its_digits():
     text = json.dumps(as_json(PREDICTION))
     assert '"1034526141515010021"' in text

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         oids = args.oids or source.oids()
     except SourceError as error:
         print(f"tsc classify: {error}", file=sys.stderr)
-        for oid in args.oids:
+        for oid in args.oids if args.json else ():  # a person has read it above
             show(failed(oid, args.source, str(error)), args.json)
         return FAILED
     failures = 0

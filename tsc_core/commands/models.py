@@ -48,7 +48,9 @@ def _whole(path: Path, as_json: bool) -> int:
 
 
 def summary(path: Path) -> dict:
-    """Name, kind, n, classes, size and card of a bundle folder, read without loading its weights."""
+    """Name, kind, n, classes, size of the weights and card of a bundle folder, read without loading them."""
+    from tsc_core.evaluation.cards import weights_size
+
     found = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
     model = found["config"]["model"]
     return {
@@ -57,7 +59,7 @@ def summary(path: Path) -> dict:
         "n": model["n"],
         "classes": model["classes"],
         "members": found["members"],
-        "megabytes": round(sum(file.stat().st_size for file in path.iterdir()) / 1e6, 2),
+        "megabytes": round(weights_size(path) / 1e6, 1),
         "card": found["card"],
     }
 

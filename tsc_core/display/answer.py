@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from tsc_core.alerts import Step
-from tsc_core.display.text import markdown_table, percent, span
+from tsc_core.display.text import markdown_table, percent, share_text, span
 from tsc_core.inference.doubt import UNLIKE_ABOVE
 from tsc_core.inference.priors import natural
 
@@ -32,7 +34,7 @@ def answer_table(step: Step) -> str:
     heads, spread = ["class", "probability"], step.low is not None and step.high is not None
     heads += ["members"] if spread else []
     heads += ["natural rates"]
-    heads += [f"{step.coverage:.0%} set".replace("%", " %")] if step.conformal is not None else []
+    heads += [f"{share_text(step.coverage)} set"] if step.conformal is not None else []
     rates, rows = natural(step.probabilities), []
     for name, probability in step.probabilities.items():
         row = [name, percent(probability)]
@@ -47,12 +49,17 @@ def trust(step: Step) -> str:
     """How far the step is to be trusted, in a sentence or two; "" where its bundle cannot tell."""
     words = []
     if step.conformal is not None:
-        share = f"{step.coverage:.0%}".replace("%", " %")
+        share = share_text(step.coverage)
         names = ", ".join(step.conformal)
         said = f"Not ruled out at {share}: {names}." if names else f"No class fits at {share}."
         words.append(said)
     if step.unlike is not None and step.unlike >= UNLIKE_ABOVE:
-        words.append(f"Unlike the training data: further from them than {step.unlike:.0f} % of real objects.")
+        words.append("Unlike the training data: " + _further(step.unlike))
     elif step.unlike is not None:
-        words.append(f"Likeness to the training data: ordinary (further than {step.unlike:.0f} % of real objects).")
+        words.append("Distance from the training data: " + _further(step.unlike))
     return " ".join(words)
+
+
+def _further(unlike: float) -> str:
+    """A percentile beside the one it is judged by, rounded down so that it never seems to reach that."""
+    return f"further than {math.floor(10 * unlike) / 10:g} % of real objects (unlike from {UNLIKE_ABOVE:g} % on)."

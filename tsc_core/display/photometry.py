@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from tsc_core.alerts import Alert, AlertSequence, UpperLimit
 from tsc_core.display.plots import graph_objects
-from tsc_core.display.text import band_name, utc, utc_text
+from tsc_core.display.text import band_name, is_negative, utc, utc_text
 from tsc_core.evaluation.palette import band_style
 from tsc_core.features import FEATURES, read
 
@@ -20,6 +20,8 @@ TimeAxis = Literal["MJD", "UTC", "days"]
 TIME_AXES: tuple[TimeAxis, ...] = get_args(TimeAxis)
 NEAR_REFERENCE_ARCSEC = 1.4  # a reference source nearer than this is taken for the object itself, as ALeRCE does
 RING, HALO = "rgba(128,128,128,0.95)", "#F0B400"
+NEGATIVE = "<br>negative difference: fainter than the reference"
+CORNER = {"xref": "paper", "yref": "paper", "x": 1, "y": 0, "xanchor": "right", "yanchor": "bottom", "showarrow": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def light_curve(
 ) -> go.Figure:
     """Magnitude against time, one legend entry for each band, which takes errors, limits and rings along.
 
+    Markers of negative differences are hollow. What has no object magnitude is counted where that is drawn.
+
     Parameters
     ----------
     sequence : AlertSequence
@@ -83,20 +87,25 @@ def light_curve(
     of_object : bool
         The object's magnitude (`corrected`) instead of the difference's.
     with_limits : bool
-        Draw 5-sigma limits of visits without a detection.
+        Draw 5-sigma limits of visits without a detection; they are of the difference, so never with `of_object`.
     """
     go = graph_objects()
 
     figure = go.Figure()
-    drawn = [point for point in points(sequence, of_object=of_object) if math.isfinite(point.magnitude)]
+    every = points(sequence, of_object=of_object)
+    drawn = [point for point in every if math.isfinite(point.magnitude)]
     start = sequence.alerts[0].mjd if sequence.alerts else 0.0
-    limits = sequence.limits if with_limits else ()
+    limits = sequence.limits if with_limits and not of_object else ()
     for fid in sorted({point.alert.fid for point in drawn} | {limit.fid for limit in limits}):
         band = [point for point in drawn if point.alert.fid == fid]
         ringed = [point for point in band if point.alert.candid in used]
-        figure.add_traces(_band(fid, band, start, time_axis))
+        for hollow in (False, True):
+            found = [point for point in band if is_negative(point.alert) == hollow]
+            figure.add_traces(_band(fid, found, start, time_axis, hollow))
         figure.add_trace(_rings(fid, ringed, start, time_axis))
         figure.add_trace(_limits(fid, [limit for limit in limits if limit.fid == fid], start, time_axis, not band))
+    if of_object and len(drawn) < len(every):
+        figure.add_annotation(text=_left_out(len(every) - len(drawn)), **CORNER)
     if selected is not None and 0 <= selected < len(sequence.alerts):
         x = _time(sequence.alerts[selected].mjd, start, time_axis)
         figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": HALO, "width": 2})
@@ -122,27 +131,32 @@ def _time(mjd: float, start: float, axis: TimeAxis) -> object:
     return mjd if axis == "MJD" else mjd - start
 
 
-def _band(fid: int, band: list[Point], start: float, axis: TimeAxis) -> list[go.Scatter]:
+def _band(fid: int, band: list[Point], start: float, axis: TimeAxis, hollow: bool) -> list[go.Scatter]:
     import plotly.graph_objects as go
 
     if not band:
         return []
     style, errors = band_style(fid), [p.error if math.isfinite(p.error) else 0.0 for p in band]
+    name = f"{band_name(fid)} negative" if hollow else band_name(fid)
     trace = go.Scatter(
         x=[_time(p.alert.mjd, start, axis) for p in band],
         y=[p.magnitude for p in band],
         error_y={"type": "data", "array": errors, "thickness": 1.2, "width": 0},
         mode="markers",
-        marker={"color": style.colour, "symbol": style.marker, "size": 9},
-        name=f"{band_name(fid)} ({len(band)})",
+        marker={"color": style.colour, "symbol": style.marker + "-open" * hollow, "size": 9, "line_width": 2 * hollow},
+        name=f"{name} ({len(band)})",
         legendgroup=f"band {fid}",
         customdata=[[p.place] for p in band],
         text=[f"#{p.place + 1} · {utc_text(p.alert.mjd)} UTC · MJD {p.alert.mjd:.4f}" for p in band],
-        hovertemplate="%{text}<br>%{y:.2f} mag<extra>" + band_name(fid) + "</extra>",
+        hovertemplate="%{text}<br>%{y:.2f} mag" + NEGATIVE * hollow + "<extra>" + band_name(fid) + "</extra>",
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
     )
     return [trace]
+
+
+def _left_out(count: int) -> str:
+    return "1 detection has no reference source" if count == 1 else f"{count} detections have no reference source"
 
 
 def _rings(fid: int, ringed: list[Point], start: float, axis: TimeAxis) -> go.Scatter:

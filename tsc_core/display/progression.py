@@ -63,9 +63,9 @@ def progression(
         title_text="detections used",
         automargin=True,
         tickvals=ticks,
-        ticktext=[f"{step.n}<br>{plain_plotly(step.model, 24).replace('_', '<br>_')}" for step in steps],
+        ticktext=[f"{step.n}<br>{plain_plotly(step.model, 24)}" for step in steps],
         tickangle=0,
-        tickfont={"size": 11},
+        tickfont={"size": 10},
         range=[min(ticks, default=1) - 0.4, max([2, *ticks]) + 0.4],
     )
     return figure

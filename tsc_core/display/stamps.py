@@ -9,7 +9,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image
@@ -19,10 +19,12 @@ from tsc_core.survey import ZTF
 
 Stretch = Literal["asinh", "zscale", "log", "linear"]
 STRETCHES: tuple[Stretch, ...] = get_args(Stretch)
-Limits = tuple[float, float]
 
 LOW_PERCENT, HIGH_PERCENT = 0.5, 99.95
 SOFTENING, CONTRAST = 0.1, 1000.0  # of asinh and log, as in astropy.visualization, whose import takes half a second
+SOFT_SIGMAS, SIGMA_PER_MAD = 3.0, 1.4826  # asinh is linear for the noise, logarithmic for what stands well out of it
+ZERO_POINT = 26.3  # mag, near that of most exposures: counts of unknown `magzpsci` stand beside the others as they are
+DEEPEST = 10.0  # mag: a `magzpsci` further from that is none
 GREYS = 252  # palette entries 0..251 are grey, the rest is named below
 NAN, BAR, EDGE, VOID = 252, 253, 254, 255
 NAN_COLOUR, BAR_COLOUR, EDGE_COLOUR, DIM_COLOUR = (88, 62, 130), (255, 214, 64), (0, 0, 0), (150, 150, 150)
@@ -31,22 +33,34 @@ SCALE = 4  # screen pixels per stamp pixel in a strip, an integer so that nothin
 GAP = 2  # stamp pixels between the channels of a tile
 
 
+class Limits(NamedTuple):
+    """Black and white levels in counts, and where between them, from 0 to 1, asinh turns from linear to logarithmic."""
+
+    low: float
+    high: float
+    softening: float = SOFTENING
+
+
 def pixel_limits(images: Iterable[np.ndarray], stretch: Stretch) -> Limits:
-    """Black and white levels, in counts, for drawing `images` alike.
+    """Levels for drawing `images` alike.
 
     Percentiles 0.5 and 99.95 of the finite pixels, or for "zscale" the IRAF algorithm (Tody 1986) of
-    `astropy.visualization`. (0, 1) where no pixel is finite; always low < high.
+    `astropy.visualization`. (0, 1) where no pixel is finite; always low < high. The softening is three times the noise
+    (robust, from the median absolute deviation), so that a bright star hides nothing that stands out of the noise.
     """
     pixels = np.concatenate([np.zeros(0), *(image[np.isfinite(image)].ravel() for image in images)])
     if not pixels.size:
-        return 0.0, 1.0
+        return Limits(0.0, 1.0)
     if stretch == "zscale":
         from astropy.visualization import ZScaleInterval
 
         low, high = ZScaleInterval().get_limits(pixels)
     else:
         low, high = np.percentile(pixels, (LOW_PERCENT, HIGH_PERCENT))
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+    if not high > low:
+        return Limits(float(low) - 0.5, float(low) + 0.5)
+    noise = SIGMA_PER_MAD * float(np.median(np.abs(pixels - np.median(pixels))))
+    return Limits(float(low), float(high), SOFT_SIGMAS * noise / float(high - low) or SOFTENING)
 
 
 def stretched(image: np.ndarray, stretch: Stretch, limits: Limits) -> np.ndarray:
@@ -59,19 +73,28 @@ def stretched(image: np.ndarray, stretch: Stretch, limits: Limits) -> np.ndarray
     """
     if stretch not in STRETCHES:
         raise ValueError(f"unknown stretch {stretch!r}: needs one of {', '.join(STRETCHES)}")
-    low, high = limits
+    low, high, softening = Limits(*limits)
     level = np.clip((image.astype(np.float64) - low) / (high - low), 0.0, 1.0)
     if stretch == "asinh":
-        return np.arcsinh(level / SOFTENING) / np.arcsinh(1 / SOFTENING)
+        return np.arcsinh(level / softening) / np.arcsinh(1 / softening)
     return np.log(CONTRAST * level + 1) / np.log(CONTRAST + 1) if stretch == "log" else level
 
 
+def comparable(alert: Alert, channel: str) -> np.ndarray:
+    """A stamp without its sky (its median), in counts at `ZERO_POINT` where `magzpsci` is known; NaN stays NaN."""
+    pixels = alert.stamps.channel(channel).astype(np.float64)
+    known = pixels[np.isfinite(pixels)]
+    depth = ZERO_POINT - alert.value("magzpsci")
+    sky = np.median(known) if known.size else 0.0
+    return (pixels - sky) * (10 ** (0.4 * depth) if abs(depth) < DEEPEST else 1.0)
+
+
 def common_limits(alerts: Sequence[Alert], channel: str, stretch: Stretch) -> dict[int, Limits]:
-    """Limits for each band (`fid`) over the stamps of all `alerts`, so that brightening shows."""
+    """Limits for each band (`fid`) over the `comparable` stamps of all `alerts`, so that brightening shows."""
     images: dict[int, list[np.ndarray]] = {}
     for alert in alerts:
         if alert.stamps is not None:
-            images.setdefault(alert.fid, []).append(alert.stamps.channel(channel))
+            images.setdefault(alert.fid, []).append(comparable(alert, channel))
     return {fid: pixel_limits(found, stretch) for fid, found in images.items()}
 
 
@@ -149,7 +172,8 @@ def draw_tile(
 ) -> bytes:
     """The stamps of one detection under each other, as one PNG with transparent gaps.
 
-    `limits` holds, for each channel, the result of `common_limits`; without it each stamp has its own.
+    `limits` holds, for each channel, the result of `common_limits`, of stamps made `comparable`; without it each stamp
+    has its own.
     """
     parts = []
     for channel in channels:
@@ -157,7 +181,8 @@ def draw_tile(
             parts.append(_absent(ZTF.stamp_size * scale))
         else:
             shared = (limits or {}).get(channel, {}).get(alert.fid)
-            parts.append(_indices(alert.stamps.channel(channel), stretch, shared, scale))
+            pixels = comparable(alert, channel) if shared else alert.stamps.channel(channel)
+            parts.append(_indices(pixels, stretch, shared, scale))
     width = max(part.shape[1] for part in parts)
     gap = np.full((GAP * scale, width), VOID, np.uint8)
     rows = [row for part in parts for row in (_widened(part, width), gap)]
@@ -174,7 +199,7 @@ def icon() -> str:
     """The app's sign in a browser's tab: a star and its spikes."""
     y, x = np.mgrid[-31:32, -31:32].astype(np.float32)
     spikes = sum(np.exp(-((a / 1.5) ** 2) - np.abs(b) / 12) for a, b in ((x, y), (y, x)))
-    return inline(draw_stamp(5000 * np.exp(-(x**2 + y**2) / 50) + 1000 * spikes, scale=1))
+    return inline(draw_stamp(5000 * np.exp(-(x**2 + y**2) / 50) + 1000 * spikes, limits=Limits(0.0, 6000.0), scale=1))
 
 
 def _widened(part: np.ndarray, width: int) -> np.ndarray:

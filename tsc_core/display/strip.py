@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence
 from tsc_core.display.stamps import Stretch, common_limits, draw_tile
-from tsc_core.display.text import band_name, days_text, magnitude_text, utc_text
+from tsc_core.display.text import band_name, days_text, is_negative, magnitude_text, utc_text
 from tsc_core.sources.alerce_answers import NO_PACKET
 from tsc_core.sources.avro import HISTORY
 
@@ -103,8 +103,9 @@ def tiles(
 
 
 def caption(alert: Alert, start: float) -> str:
-    """Band, magnitude with error, and time since `start` (MJD)."""
-    return f"{band_name(alert.fid)} {magnitude_text(alert)}, {days_text(alert.mjd - start)}"
+    """Band, magnitude with error, "(−)" for a negative difference, and time since `start` (MJD)."""
+    sign = " (−)" * is_negative(alert)
+    return f"{band_name(alert.fid)} {magnitude_text(alert)}{sign}, {days_text(alert.mjd - start)}"
 
 
 def _alt(alert: Alert, place: int, channels: Sequence[str], reason: str | None) -> str:
@@ -112,10 +113,16 @@ def _alt(alert: Alert, place: int, channels: Sequence[str], reason: str | None) 
     return f"Detection {place + 1}: {what}" + (f"; not used: {reason}" if reason else "")
 
 
-def legend(sequence: AlertSequence, places: Sequence[int], channels: Sequence[str]) -> str:
-    """What the strip shows, in words."""
+def legend(sequence: AlertSequence, places: Sequence[int], channels: Sequence[str], *, common: bool = False) -> str:
+    """What the strip shows, in words; `common` as of `tiles`."""
     words = " above ".join(channels).capitalize()
     words += ", north up, east left, yellow bar 10″, purple: no data. Greyed: not used."
-    if len(places) < len(sequence.alerts):
-        words += f" {len(places)} of {len(sequence.alerts)} detections shown; the others have no stamps."
+    if any(is_negative(sequence.alerts[place]) for place in places):
+        words += " (−): negative difference, fainter than the reference."
+    if common:
+        words += " Same limits in each band: sky taken off, counts at one zero point where it is known."
+    if left := [alert for place, alert in enumerate(sequence.alerts) if place not in places]:
+        stamped = any(alert.has_stamps for alert in left)
+        words += f" {len(places)} of {len(sequence.alerts)} detections shown"
+        words += ": those nearest to the selected one." if stamped else "; the others are not used and have no stamps."
     return words

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tsc_core.alerts import Alert
+from tsc_core.features import FEATURES, read
 from tsc_core.survey import ZTF
 
 MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
@@ -71,6 +72,11 @@ def magnitude_text(alert: Alert) -> str:
     return f"{magnitude:.2f}±{error:.2f}" if math.isfinite(error) else f"{magnitude:.2f}"
 
 
+def is_negative(alert: Alert) -> bool:
+    """Whether the detection is of a negative difference: the object was fainter than in the reference."""
+    return read(alert, FEATURES["isdiffpos"]) == 0
+
+
 def days_text(days: float) -> str:
     """Days since the first detection, e.g. "+3.2 d"; minutes and hours where that says more."""
     if days == 0:
@@ -87,6 +93,11 @@ def percent(probability: float) -> str:
     if 0.995 <= probability < 1:
         return ">99 %"
     return "<1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"
+
+
+def share_text(share: float) -> str:
+    """A share that a person asked for, as per cent with all its digits."""
+    return f"{100 * share:g} %"
 
 
 def span(low: float, high: float) -> str:

@@ -46,6 +46,12 @@ def read_cards(folder: str | Path = PROJECT / CHECKPOINTS) -> list[Card]:
     return [_card(path.parent) for path in sorted(Path(folder).glob("*/bundle.json"))]
 
 
+def weights_size(folder: Path) -> int:
+    """Bytes of a bundle's weights, 0 where they are missing."""
+    weights = folder / WEIGHTS
+    return weights.stat().st_size if weights.exists() else 0
+
+
 def _card(folder: Path) -> Card:
     try:
         found = read_object(folder / "bundle.json")
@@ -54,8 +60,7 @@ def _card(folder: Path) -> Card:
             raise Unreadable("bundle.json has no configuration")
         text = folder / "card.md"
         words = text.read_text(encoding="utf-8", errors="replace") if text.exists() else ""
-        weights = folder / WEIGHTS
-        size = weights.stat().st_size if weights.exists() else 0
+        size = weights_size(folder)
         members = int(found.get("members", 1))
     except (Unreadable, OSError, TypeError, ValueError) as error:
         return Card(folder.name, problem=str(error))

@@ -47,6 +47,17 @@ def _size(classes: Sequence[str], cell: int) -> dict[str, int]:
     return {"width": cell * len(classes), "height": cell * len(classes)}
 
 
+def _axes(order: Sequence[str]) -> dict[str, alt.X | alt.Y]:
+    """True classes down, predicted ones across; labels stand in the middle of their cells, the outermost too."""
+    import altair as alt
+
+    across = alt.Axis(labelAngle=0, orient="top", labelFlush=False)
+    return {
+        "x": alt.X("predicted:N", sort=list(order), title="predicted", axis=across),
+        "y": alt.Y("true:N", sort=list(order), title="true", axis=alt.Axis(labelFlush=False)),
+    }
+
+
 def confusion_chart(
     classes: Sequence[str],
     counts: np.ndarray,
@@ -72,8 +83,7 @@ def confusion_chart(
     rows = matrix_rows(classes, counts, shares, spread)
     picked = alt.selection_point(name=CELL, fields=["true", "predicted"], on="click", empty=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("predicted:N", sort=order, title="predicted", axis=alt.Axis(labelAngle=0, orient="top")),
-        y=alt.Y("true:N", sort=order, title="true"),
+        **_axes(order),
         tooltip=["true:N", "predicted:N", "count:Q", alt.Tooltip("share:Q", format=".3f")],
     )
     scale = alt.Scale(domain=[0, 1], scheme="blues")
@@ -106,8 +116,7 @@ def difference_chart(
             text = f"{known:+.1f}" if known is not None else "none"
             rows.append({"true": true, "predicted": predicted, "points": known, "text": text})
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("predicted:N", sort=order, title="predicted", axis=alt.Axis(labelAngle=0, orient="top")),
-        y=alt.Y("true:N", sort=order, title="true"),
+        **_axes(order),
         tooltip=["true:N", "predicted:N", "points:Q"],
     )
     scale = alt.Scale(domain=[-100, 0, 100], range=["#D55E00", "#F4F4F4", "#0072B2"])

@@ -120,28 +120,35 @@ class Result:
         return {"predicted class": reliability(correct, pairs, weights)[1]}
 
     def natural_rates(self) -> dict[str, float]:
-        """How frequent each class is among real objects (`NATURAL_COUNTS`); sums to 1, 0 for a class not ours."""
-        counts = {name: float(NATURAL_COUNTS.get(name, 0)) for name in self.classes}
-        total = sum(counts.values())
-        return {name: count / total for name, count in counts.items()} if total else {}
+        """How frequent each class with objects here is among real ones (`NATURAL_COUNTS`); sums to 1."""
+        counts = {name: NATURAL_COUNTS[name] for name in self._natural() if name not in self.unmeasured}
+        return {name: count / sum(counts.values()) for name, count in counts.items()}
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Classes of real objects that are none here: what of them is taken for another class lowers its precision."""
+        totals = dict(zip(self.classes, self.counts.sum(1), strict=True))
+        return tuple(name for name in self._natural() if not totals[name])
+
+    def _natural(self) -> list[str]:
+        return [name for name in self.classes if name in NATURAL_COUNTS]
 
     def natural_precision(self) -> dict[str, tuple[float, float, float]]:
         """Precision of each class at `natural_rates`, and its 95 % interval.
 
-        Classes without a rate, or without objects, are left out. The interval allows for mistakes that were not among
+        Classes without a rate are left out. The interval allows for mistakes that were not among
         these objects, as few as they are (`metrics.plausible`).
         """
         rates = self.natural_rates()
         if not rates:
             return {}
-        shares, seen = np.array(list(rates.values())), self.counts.sum(1) > 0
+        shares = np.array([rates.get(name, 0.0) for name in self.classes])
         found = precision_at(self.counts, shares)
-        low, high = percentiles(precision_at(plausible(self.counts) * seen[:, None], shares))
+        low, high = percentiles(precision_at(plausible(self.counts), shares))
         return {
             name: (float(value), float(min(least, value)), float(max(most, value)))
-            for name, value, least, most, known in zip(self.classes, found, low, high, seen, strict=True)
-            if known
-            if rates[name]
+            for name, value, least, most in zip(self.classes, found, low, high, strict=True)
+            if name in rates
         }
 
     def only(self, oids: Collection[str]) -> Result:

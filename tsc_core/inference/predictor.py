@@ -21,7 +21,10 @@ from tsc_core.sources.alerce import NOT_ASKED
 from tsc_core.survey import MAX_DETECTIONS
 
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
-LEARNT_FROM = "the models have learnt from this object: the answer is that of the one member that did not see it"
+LEARNT_FROM = (
+    "the models have learnt from this object: the answer is that of the one member that did not see it, alone, "
+    "so there is no span of members"
+)
 ENCODE_AT_ONCE = 64  # stamps in one pass of the CNN
 
 Windows = dict[tuple[int, int], tuple[Alert, ...]]  # (place of the object, n) -> the n detections
@@ -258,9 +261,10 @@ def as_step(scored: Scored, coverage: float = COVERAGE) -> Step:
     bundle, classes = scored.bundle, scored.bundle.classes_after(scored.n)
     answer = scored.probabilities.double().numpy()
     answer = answer / answer.sum()
-    step = Step(scored.n, bundle.name, dict(zip(classes, answer.tolist(), strict=True)))
+    alone = scored.held_out is not None  # the other members were told its label: what they say is no doubt of it
+    step = Step(scored.n, bundle.name, dict(zip(classes, answer.tolist(), strict=True)), held_out=alone)
     found = doubt.spread(scored.members.double().numpy())
-    if found is not None:
+    if found is not None and not alone:
         sides = np.minimum(found[0], answer), np.maximum(found[1], answer)  # which differ by rounding at most
         low, high = (dict(zip(classes, side.tolist(), strict=True)) for side in sides)
         step = replace(step, low=low, high=high)

@@ -41,13 +41,15 @@ def as_json(prediction: Prediction, error: str | None = None) -> dict:
 
 
 def _step(step: Step) -> dict:
-    """One step; what its bundle cannot tell has no key."""
+    """One step; what its bundle cannot tell has no key, null the span of members where one answers alone."""
     line = {"n": step.n, "model": step.model, "probabilities": dict(step.probabilities)}
     if step.priors is not None:
         line["priors"] = dict(step.priors)
         if len(set(step.priors.values())) == 1:
             line["natural"] = natural(step.probabilities)
-    if step.low is not None and step.high is not None:
+    if step.held_out:
+        line |= {"low": None, "high": None}
+    elif step.low is not None and step.high is not None:
         line |= {"low": dict(step.low), "high": dict(step.high)}
     if step.conformal is not None:
         line |= {"conformal": list(step.conformal), "coverage": step.coverage}
@@ -83,27 +85,32 @@ def as_text(line: dict) -> str:
 
 
 def _why(found: dict, most: int = 8) -> list[str]:
-    """The features that matter most to the last step, and the strongest patch of each stamp."""
+    """The features that matter most to the last step, and the strongest patch of each stamp: positive speaks for it."""
     top, odds = found["top"], found["log_odds"]
-    rows = [f"why {top} at n={found['n']}: log-odds {odds:+.2f}, changed by a feature at its mean or a hidden patch"]
+    said = "what a feature (else at its mean) or a patch of a stamp (else hidden) adds"
+    rows = [f"why {top} at n={found['n']}: log-odds {odds:+.2f}; {said}"]
     for feature in found["features"][:most]:
         value = "" if feature["value"] is None else f" = {feature['value']:.4g}"
-        side = "for" if feature["change"] < 0 else "against"
-        rows.append(f"  {feature['change']:+.2f}  {feature['name']}{value}, speaks {side} {top}")
+        rows.append(_speaks(feature["change"], f"{feature['name']}{value}", top))
     for patches in found["maps"]:
         cells = ((x, i, j) for i, row in enumerate(patches["change"], 1) for j, x in enumerate(row, 1))
         change, i, j = max(cells, key=lambda cell: abs(cell[0]))
-        rows.append(f"  {change:+.2f}  {patches['channel']} of {patches['candid']}, patch {i} down and {j} across")
+        where = f"{patches['channel']} of {patches['candid']}, patch {i} down and {j} across"
+        rows.append(_speaks(change, where, top))
     return rows
+
+
+def _speaks(change: float, what: str, top: str) -> str:
+    return f"  {0.0 - change:+.2f}  {what}, speaks {'for' if change < 0 else 'against'} {top}"
 
 
 def _doubts(step: dict, best: str) -> list[str]:
     """What a person should know beside the probabilities, as far as the step tells."""
     said = []
-    if "low" in step:
+    if step.get("low"):
         said.append(f"{best} {step['low'][best]:.3f} to {step['high'][best]:.3f} among the members")
     if "conformal" in step:
-        said.append(f"{step['coverage']:.0%} set: {', '.join(step['conformal']) or 'none'}")
+        said.append(f"{100 * step['coverage']:g}% set: {', '.join(step['conformal']) or 'none'}")
     rows = ["; ".join(said)] if said else []
     if "natural" in step:
         ranked = sorted(step["natural"].items(), key=lambda item: -item[1])
