@@ -126,7 +126,7 @@ def results(batch: dict) -> None:
         st.download_button(
             "All steps (JSON lines)", as_json_lines(found), "classified.jsonl", "application/jsonl", on_click="ignore"
         )
-    readable = [rows[i]["oid"] for i in chosen.selection.rows if i < len(rows) and not found[i]["error"]]
+    readable = [rows[i]["oid"] for i in chosen.selection.rows if i < len(rows) and found[i]["detections"]]
     if not readable:
         st.caption(f"Choose up to {SIDE_BY_SIDE} rows at their left edge to see them side by side.")
         return

@@ -8,6 +8,7 @@ from tsc_core.display.published import CSV_COLUMNS, GIVE_UP, Asked, as_csv, ask,
 from tsc_core.evaluation.results import Result, Scores
 from tsc_core.sources import ObjectNotFound, SourceError
 from tsc_core.sources.alerce_answers import ClassProbability as Row
+from tsc_core.training.published import published_rows
 
 OIDS = tuple(f"ZTF18aaaaaa{letter}" for letter in "abcdef")
 LABELS = np.array([0, 0, 1, 1, 2, 2])
@@ -55,8 +56,12 @@ def test_a_service_that_is_not_there_is_given_up_soon():
     assert matrices(unknown, OURS) == []
 
 
-def test_the_csv_is_what_the_experiment_reads():
+def test_the_csv_is_what_the_experiment_reads(tmp_path):
     asked = Asked({OIDS[0]: newest(Service().probabilities(OIDS[0]))})
     rows = list(csv.DictReader(io.StringIO(as_csv(asked))))
     assert tuple(rows[0]) == CSV_COLUMNS
     assert len(rows) == 4
+    assert {row["version"] for row in rows} == {"1.0", "1.1"}
+    (tmp_path / "alerce.csv").write_text(as_csv(asked))
+    labels = [row["label"] for row in published_rows(tmp_path / "alerce.csv", {OIDS[0]: "AGN"})]
+    assert labels == ["lc 1.1, published", "transient 1.0, published"]

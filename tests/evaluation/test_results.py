@@ -75,7 +75,8 @@ def test_an_experiment_gives_a_matrix_per_seed_to_average(tmp_path):
     folder = make_experiment(tmp_path / "recurrent")
     report = json.loads((folder / "experiment.json").read_text())
     published = {"label": "stamp_classifier, published", "confusion": np.eye(3).tolist(), "cells": []}
-    (folder / "experiment.json").write_text(json.dumps({**report, "rows": [*report["rows"], published]}))
+    beyond = {**published, "classes": [*CLASSES, "other"], "confusion": np.eye(4).tolist()}
+    (folder / "experiment.json").write_text(json.dumps({**report, "rows": [*report["rows"], published, beyond]}))
     results = find_results(tmp_path)[0]
     seeds = [r for r in results if r.model == "gru"]
     assert [r.seed for r in seeds] == ["0", "1"]
@@ -85,7 +86,7 @@ def test_an_experiment_gives_a_matrix_per_seed_to_average(tmp_path):
     assert classes == CLASSES
     assert mean.sum(1) == pytest.approx(np.ones(3))
     assert (spread >= 0).all()
-    assert [r.classes for r in results if "published" in r.model] == [CLASSES]
+    assert [r.classes for r in results if "published" in r.model] == [CLASSES, (*CLASSES, "other")]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tests.made_objects import alert, bundle, colours, fetched, sequence
-from tsc_core.alerts import AllWise
+from tsc_core.alerts import AlertSequence, AllWise
 from tsc_core.bundle import Bundle, load_bundle, save_bundle
 from tsc_core.inference.predictor import BOGUS_TWICE, Predictor
 from tsc_core.models.doubt import Doubt
 from tsc_core.preprocessing import Preprocessor, collate, select_alerts, window_of
+from tsc_core.sources.alerce import NOT_ASKED
 from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 
 
@@ -160,7 +161,8 @@ def test_bogus_on_the_first_and_second_alert_is_discarded():
     assert BOGUS_TWICE not in Predictor([three]).predict(found).flags
 
 
-def test_bogus_on_one_of_the_two_is_kept():
+def judged_by_brightness() -> Bundle:
+    """A stamp model that calls an alert bogus where it is faint."""
     made = bundle("stamp", 1)
     column = made.model.coder.width  # the first of the dynamic metadata after the code
     place = made.config.preprocess.dynamic.index("magpsf")
@@ -171,12 +173,38 @@ def test_bogus_on_one_of_the_two_is_kept():
     made.model.head[3].weight[0, 0] = 1.0
     made.model.head[5].weight[CLASSES.index("bogus"), 0] = 1.0
     made.model.head[5].bias[0] = 1.0
-    found = fetched()
+    return made
+
+
+def as_bright_as(*magnitudes: float) -> AlertSequence:
+    """An object with one detection for each magnitude."""
+    found = fetched(mjds=tuple(58300.2 + 3 * i for i in range(len(magnitudes))))
+    pairs = zip(found.alerts, magnitudes, strict=True)
+    return replace(found, alerts=tuple(replace(a, record={**a.record, "magpsf": magpsf}) for a, magpsf in pairs))
+
+
+def test_bogus_on_one_of_the_two_is_kept():
+    predictor = Predictor([judged_by_brightness(), bundle("temporal", 2)])
     for magnitudes, discarded in (((15.0, 25.0), False), ((25.0, 15.0), False), ((25.0, 25.0), True)):
-        pairs = zip(found.alerts, magnitudes, strict=False)
-        alerts = tuple(replace(one, record={**one.record, "magpsf": magpsf}) for one, magpsf in pairs)
-        prediction = Predictor([made, bundle("temporal", 2)]).predict(replace(found, alerts=alerts))
+        prediction = predictor.predict(as_bright_as(*magnitudes))
         assert (BOGUS_TWICE in prediction.flags) == discarded
+
+
+@pytest.mark.parametrize("window", ["first", "last"])
+def test_the_first_and_second_alert_of_the_object_count_not_those_of_the_window(window):
+    predictor = Predictor([judged_by_brightness(), bundle("temporal", 2)])
+    later = as_bright_as(15.0, 15.0, 25.0, 25.0, 15.0, 15.0, 15.0)  # bogus where the last five begin
+    assert BOGUS_TWICE not in predictor.predict(later, window).flags
+    early = as_bright_as(25.0, 25.0, 15.0, 15.0, 15.0, 15.0, 15.0)  # bogus before the last five
+    assert BOGUS_TWICE in predictor.predict(early, window).flags
+
+
+def test_alerts_whose_packets_were_not_asked_for_leave_the_first_two_unknown():
+    predictor = Predictor([judged_by_brightness(), bundle("temporal", 2)])
+    first, *others = as_bright_as(25.0, 25.0, 25.0).alerts
+    for missing, discarded in (("history", True), (f"{NOT_ASKED}before the last 5", False)):
+        found = sequence(replace(first, stamps=None, missing=missing), *others)
+        assert (BOGUS_TWICE in predictor.predict(found, "last").flags) == discarded
 
 
 def test_every_detection_is_described(predictor):

@@ -1,16 +1,26 @@
 """`tsc train`: from a dataset to a bundle that gives the trained network's probabilities; errors name what is wrong."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.data.made import made_many
+from tests.data.made import made, made_many
 from tests.training.test_experiments import write
 from tsc_core.bundle import load_bundle
 from tsc_core.cli import main
+from tsc_core.config import load
+from tsc_core.data.store import Dataset
+from tsc_core.evaluation.results import find_results
+from tsc_core.inference.bulk import evaluate
 from tsc_core.inference.predictor import Predictor
+from tsc_core.sources.memory import MemorySource
+from tsc_core.survey import CLASSES, TEMPORAL_CLASSES
 from tsc_core.training.calibration import fit_temperature
+from tsc_core.training.sets import make_sets
+
+UNEVEN = [replace(made(i, detections=1 + i // 5 % 5), label=CLASSES[i % 5]) for i in range(50)]
 
 TOML = """
 name = "{name}"
@@ -61,6 +71,42 @@ def test_train_leaves_a_bundle_that_predicts(kind, n, dataset, tmp_path, capsys)
     steps = Predictor([bundle]).predict(made_many(1)[0]).steps
     assert [step.n for step in steps] == ([1, 2, 3, 4, 5] if kind == "unified" else [n])
     assert sum(steps[-1].probabilities.values()) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """Objects of five classes and one to five detections."""
+    return write(tmp_path_factory.mktemp("uneven") / "set", UNEVEN)
+
+
+@pytest.mark.parametrize(("kind", "n", "classes"), [("temporal", 2, TEMPORAL_CLASSES), ("unified", 5, CLASSES)])
+def test_the_metrics_are_those_of_the_saved_bundle(kind, n, classes, uneven, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tsc_core.training.run.fit_temperature", lambda logits, labels: 0.2)
+    model = f"{n}\nclasses = {json.dumps(classes)}"
+    assert run(config(tmp_path, kind=kind, n=model), uneven, tmp_path / "run") == 0
+    test = json.loads(capsys.readouterr().out)["test"]
+    assert json.loads((tmp_path / "run" / "bundle" / "metrics.json").read_text())["test"] == test
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.temperatures[n] == 0.2
+    tested = set(make_sets(bundle.config, Dataset(uneven)).test.oids)
+    labels = {found.oid: found.label for found in UNEVEN if found.oid in tested}
+    report = evaluate(Predictor([bundle]), MemorySource("made", UNEVEN), labels).report()["n"]
+    blocks = test["n"] if kind == "unified" else {str(n): test}
+    assert blocks.keys() == report.keys()
+    for length, block in blocks.items():
+        assert block["confusion"] == report[length]["confusion"]
+        assert block["log_loss"] == pytest.approx(report[length]["log_loss"], rel=1e-4)
+    shown = {found.n: found.counts.tolist() for found in find_results(tmp_path / "run")[0]}
+    assert shown == {length: block["confusion"] for length, block in blocks.items()}
+
+
+def test_held_objects_keep_all_their_detections(uneven, tmp_path):
+    sets = make_sets(load(config(tmp_path, kind="unified", n=5)), Dataset(uneven))
+    usable = {found.oid: len(found.alerts) for found in UNEVEN}
+    for held in (sets.validation, sets.test):
+        batch = held.batch(np.arange(len(held)), np.random.default_rng(0))
+        assert batch.present.sum(1).tolist() == [usable[oid] for oid in held.oids]
+    assert len({usable[oid] for oid in sets.test.oids}) > 1
 
 
 def test_a_frozen_encoder_is_taken_over(dataset, tmp_path):

@@ -89,16 +89,14 @@ def classify_one(
 ) -> dict:
     """One object's JSON line; a failure becomes its `error`, so that it never stops the others."""
     from tsc_core.inference.explain import explain
-    from tsc_core.inference.priors import with_priors
-    from tsc_core.inference.results import as_json, failed
+    from tsc_core.inference.results import failed, line_of
     from tsc_core.sources import SourceError
 
     try:
         sequence = source.fetch(oid)
-        prediction = with_priors(predictor.predict(sequence, window), priors)
-        last = prediction.steps[-1] if prediction.steps else None
-        why = explain(predictor, sequence, window, last.n, priors=priors) if explained and last else None
+        line = line_of(predictor.predict(sequence, window), priors)
+        last = line["steps"][-1]["n"] if line["steps"] else None
+        why = explain(predictor, sequence, window, last, priors=priors) if explained and last else None
     except (SourceError, ValueError) as error:
         return failed(oid, source.name, str(error))
-    line = as_json(prediction, None if prediction.steps else prediction.flags[-1])
     return line | {"explanation": why.to_dict() if why else None} if explained else line

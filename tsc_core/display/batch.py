@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tsc_core.display.desk import LIVE, Desk
 from tsc_core.display.exports import csv_text
-from tsc_core.inference.results import as_json, failed
+from tsc_core.inference.results import failed, line_of
 from tsc_core.sources import Source, SourceError
 from tsc_core.survey import CLASSES, check_oid
 
@@ -37,7 +37,7 @@ def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> It
                 if isinstance(found, str):
                     yield failed(oid, source.name, found)
                 else:
-                    yield as_json(desk.prediction(source, found, window))
+                    yield line_of(desk.prediction(source, found, window))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -53,8 +53,6 @@ def row_of(line: dict) -> dict[str, object]:
         row |= last["probabilities"]
         if "conformal" in last:
             row["not ruled out"] = ", ".join(last["conformal"]) or "no class fits"
-    elif not line["error"]:
-        row["error"] = "; ".join(line["flags"]) or "no detection can be used"
     return row
 
 

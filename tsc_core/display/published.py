@@ -12,15 +12,15 @@ import numpy as np
 from tsc_core.display.exports import csv_text
 from tsc_core.evaluation.results import Result, Scores, counted
 from tsc_core.sources import ObjectNotFound, SourceError
+from tsc_core.sources.alerce_answers import ClassProbability
 
 if TYPE_CHECKING:
     from tsc_core.sources.alerce import AlerceSource
-    from tsc_core.sources.alerce_answers import ClassProbability
 
 AT_ONCE = 6
 GIVE_UP = 6  # failures before the first answer: the service is not there
 NAME = "ALeRCE, asked now"
-CSV_COLUMNS = ("oid", "classifier", "class_name", "probability")  # as of `tsc experiment baselines --probabilities`
+CSV_COLUMNS = ("oid", *ClassProbability._fields)  # as of `tsc experiment baselines --probabilities`
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,5 @@ def _result(classifier: str, table: Mapping[str, np.ndarray], ours: Result) -> R
 
 def as_csv(asked: Asked) -> str:
     """What ALeRCE said, as `tsc experiment baselines --probabilities` reads it."""
-    rows = (
-        {"oid": oid, "classifier": row.classifier, "class_name": row.class_name, "probability": row.probability}
-        for oid, found in asked.answers.items()
-        for row in found
-    )
+    rows = ({"oid": oid, **row._asdict()} for oid, found in asked.answers.items() for row in found)
     return csv_text(rows, CSV_COLUMNS)

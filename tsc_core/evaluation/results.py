@@ -179,7 +179,7 @@ def _of_experiment(name: str, report: Mapping, tables: Mapping[tuple[str, str], 
     """The test sets of an experiment's cells; the objects are kept for the first seed of each row."""
     cells, found = {cell["key"]: cell for cell in report["cells"]}, []
     for row in report["rows"]:
-        published = {"classes": list(TEMPORAL_CLASSES), "confusion": row.get("confusion")}
+        published = {"classes": row.get("classes", list(TEMPORAL_CLASSES)), "confusion": row.get("confusion")}
         if _usable(published):  # another project's classifier on the same objects
             trail = {"model": str(row["label"]), "origin": str(report.get("origin")), "split": "test"}
             found.append(_result(name, trail, published, {}))

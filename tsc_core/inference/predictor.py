@@ -17,6 +17,7 @@ from tsc_core.models.doubt import COVERAGE, strangeness
 from tsc_core.preprocessing import Selection, collate, select_alerts, window_of
 from tsc_core.preprocessing.quality import Window
 from tsc_core.preprocessing.transform import Readings, scale_stamps
+from tsc_core.sources.alerce import NOT_ASKED
 from tsc_core.survey import MAX_DETECTIONS
 
 BOGUS_TWICE = "bogus on the first and on the second alert: discarded as bogus (paper, Sec. 2)"
@@ -100,7 +101,7 @@ class Predictor:
         flags = list(sequence.flags)
         if not steps:
             flags.append(self._why_none(selection))
-        if self._bogus_twice(selection, sequence, seen):
+        if self._bogus_twice(sequence, seen):
             steps = [scored for scored in steps if scored.n == 1]
             flags.append(BOGUS_TWICE)
         if any(scored.held_out is not None for scored in steps):
@@ -152,11 +153,17 @@ class Predictor:
         return f"no bundle at hand takes {len(selection.used)} usable detections: {needed or 'there is none'}"
 
     @torch.inference_mode()
-    def _bogus_twice(self, selection: Selection, sequence: AlertSequence, seen: Seen) -> bool:
-        """The paper's rule: a five-class model calls the first and the second alert bogus."""
+    def _bogus_twice(self, sequence: AlertSequence, seen: Seen) -> bool:
+        """The paper's rule: a five-class model calls the object's first and second alert bogus, whatever the window.
+
+        It says nothing where packets before the first stamps at hand were not asked for.
+        """
         first = next((bundle for bundle in self.bundles if 1 in serves(bundle)), None)
-        alerts = [alert for alert in selection.used[:2] if alert.has_stamps]
+        alerts = select_alerts(sequence, "first", 2).used
         if first is None or "bogus" not in first.classes or len(alerts) < 2:
+            return False
+        before = sequence.alerts[: sequence.alerts.index(alerts[0])]
+        if any((alert.missing or "").startswith(NOT_ASKED) for alert in before):
             return False
         examples = first.preprocessor.metadata_of([((alert,), sequence.allwise) for alert in alerts], seen.readings)
         batch = with_codes(first, examples, [(alert,) for alert in alerts], seen)

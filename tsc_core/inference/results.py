@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from tsc_core.alerts import AllWise, Prediction, Step
-from tsc_core.inference.priors import natural
+from tsc_core.inference.priors import natural, with_priors
 from tsc_core.survey import ZTF
 
 
+def line_of(prediction: Prediction, priors: Mapping[str, float] | None = None) -> dict:
+    """One object's line under class frequencies (None: equal ones); without a step, its `error` is the reason."""
+    found = with_priors(prediction, priors)
+    return as_json(found, None if found.steps else found.flags[-1])
+
+
 def as_json(prediction: Prediction, error: str | None = None) -> dict:
-    """One object's line of `tsc classify --json`; NaN becomes null."""
+    """A prediction as it stands, with the keys of `tsc classify --json`; NaN becomes null."""
     return {
         "oid": prediction.oid,
         "source": prediction.source,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from tsc_core.alerts import Batch
 from tsc_core.bundle import Bundle, load_bundle, save_bundle
 from tsc_core.config import ConfigError, RunConfig
+from tsc_core.data.loaders import ExampleSet
 from tsc_core.data.store import Dataset
 from tsc_core.evaluation.metrics import summarise
 from tsc_core.models import build_model
 from tsc_core.training.batches import Examples, in_order
 from tsc_core.training.calibration import fit_temperature, logits_of
 from tsc_core.training.frozen import adopt_encoder, coded_sets
-from tsc_core.training.objective import probabilities
 from tsc_core.training.sets import RunSets, make_sets
 from tsc_core.training.trainer import TrainedRun, train, write_json
 
@@ -25,10 +28,10 @@ BUNDLE, TEST = "bundle", "test.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A network and the three sets it is trained, validated and tested on."""
+    """A network and the two sets it is trained and validated on."""
 
     network: nn.Module
-    sets: tuple[Examples, Examples, Examples]
+    sets: tuple[Examples, Examples]
 
 
 def prepare(config: RunConfig, sets: RunSets, progress: bool = True) -> Ready:
@@ -41,7 +44,7 @@ def prepare(config: RunConfig, sets: RunSets, progress: bool = True) -> Ready:
     """
     torch.manual_seed(config.training.seed)
     network = build_model(config.model, config.preprocess)
-    examples = (sets.training, sets.validation, sets.test)
+    examples = (sets.training, sets.validation)
     if config.training.frozen_encoder is None:
         if config.model.images and config.model.kind != "metadata":
             return Ready(network, examples)
@@ -71,7 +74,7 @@ def run(config: RunConfig, dataset: Dataset, out: str | Path, devices: int = 1, 
     Returns
     -------
     dict
-        The trainer's result with `test`, the scores on the test set (`tsc_core.evaluation.metrics.summarise`).
+        The trainer's result with `test`, the scores of the bundle on the test set (`evaluated`).
 
     Raises
     ------
@@ -80,18 +83,53 @@ def run(config: RunConfig, dataset: Dataset, out: str | Path, devices: int = 1, 
     """
     sets = make_sets(config, dataset)
     ready = prepare(config, sets, progress)
-    training, validation, test = ready.sets
+    training, validation = ready.sets
     trained = train(config, training, validation, out, ready.network, devices, progress)
     temperature = fit_temperature(logits_of(trained.network, validation), validation.labels)
-    scored = summarise(test.labels, probabilities(trained.network, in_order(test, 256)), config.model.classes)
-    write_json(Path(out) / TEST, scored)
-    lengths = range(1, config.model.n + 1) if config.model.kind == "unified" else (config.model.n,)
+    lengths = range(1 if config.model.kind == "unified" else config.model.n, config.model.n + 1)
     temperatures = dict.fromkeys(lengths, temperature)
     card = describe(config, dataset, sets, trained)
     bundle = Bundle(config.name, config, sets.preprocessor, (trained.network,), temperatures, card=card)
+    scored = evaluated(bundle, sets, dataset)
+    write_json(Path(out) / TEST, scored)
     save_bundle(bundle, Path(out) / BUNDLE)
-    write_json(Path(out) / BUNDLE / "metrics.json", {"validation": trained.result, "test": scored})
+    write_json(Path(out) / BUNDLE / "metrics.json", {"training": trained.result, "test": scored})
     return {**trained.result, "test": scored}
+
+
+def evaluated(bundle: Bundle, sets: RunSets, dataset: Dataset) -> dict:
+    """Metrics (`tsc_core.evaluation.metrics.summarise`) on the test set of what a bundle answers, with its temperature.
+
+    Those of a `unified` bundle are after each object's last detection, without a matrix, which would mix numbers of
+    detections. In `n` they are after 1, 2, ... detections, of the objects with as many whose class it then names.
+    """
+    scored = summarise(sets.test.labels, answers(bundle, in_order(sets.test, 256)), bundle.classes)
+    if bundle.config.model.kind != "unified":
+        return scored
+    del scored["confusion"]
+    found, data = {}, bundle.config.data
+    for n in bundle.temperatures:
+        classes = bundle.classes_after(n)
+        examples = ExampleSet(dataset, sets.test.oids, bundle.preprocessor, n, data.window, classes)
+        if len(examples):
+            named = [bundle.classes.index(name) for name in classes]
+            found[str(n)] = summarise(examples.labels, answers(bundle, in_order(examples, 256))[:, named], classes)
+    return {**scored, "n": found}
+
+
+@torch.no_grad()
+def answers(bundle: Bundle, batches: Iterable[Batch]) -> np.ndarray:
+    """Probabilities (N, K) of a bundle after each object's last detection; 0 for a class that it no longer names."""
+    found = []
+    for batch in batches:
+        logits, present = bundle.logits(batch), batch.present.sum(1)  # (M, B, K), (B,)
+        scored = torch.zeros(logits.shape[1:])
+        for n in present.unique().tolist():
+            rows = torch.nonzero(present == n)  # (R, 1)
+            named = [bundle.classes.index(name) for name in bundle.classes_after(n)]
+            scored[rows, named] = bundle.probabilities(logits[:, rows[:, 0]], n).mean(0)
+        found.append(scored.numpy())
+    return np.concatenate(found)
 
 
 def describe(config: RunConfig, dataset: Dataset, sets: RunSets, trained: TrainedRun) -> dict:

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from tsc_core.alerts import Batch
 from tsc_core.config import ConfigError, DataConfig, RunConfig
 from tsc_core.data.loaders import ExampleSet, windows
 from tsc_core.data.splits import Split, SplitError, split_once
 from tsc_core.data.store import Dataset
-from tsc_core.preprocessing import Preprocessor
+from tsc_core.preprocessing import Preprocessor, collate
 
 SPLITS = "splits"  # folder of split files inside a dataset
+
+
+class Whole:
+    """A set of any lengths, each object with all the detections it has: nothing in a batch is drawn.
+
+    Parameters
+    ----------
+    examples : ExampleSet or Whole
+    """
+
+    def __init__(self, examples: ExampleSet | Whole) -> None:
+        self.example, self.oids, self.labels = examples.example, examples.oids, examples.labels
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.oids)
+
+    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Objects at `indices`, nothing random."""
+        return collate([self.example(int(index)) for index in indices])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +44,8 @@ class RunSets:
     ----------
     preprocessor : Preprocessor
         Fitted on the training set alone.
-    training, validation, test : ExampleSet
+    training : ExampleSet
+    validation, test : Whole
     split : Split
     origin : str
         As `origin_of`.
@@ -29,8 +53,8 @@ class RunSets:
 
     preprocessor: Preprocessor
     training: ExampleSet
-    validation: ExampleSet
-    test: ExampleSet
+    validation: Whole
+    test: Whole
     split: Split
     origin: str
 
@@ -94,7 +118,8 @@ def make_sets(config: RunConfig, dataset: Dataset) -> RunSets:
     def make(place: str) -> ExampleSet:
         return ExampleSet(dataset, split.oids(place), preprocessor, model.n, window, model.classes, any_length)
 
-    return RunSets(preprocessor, make("train"), make("validation"), make("test"), split, origin_of(dataset))
+    validation, test = Whole(make("validation")), Whole(make("test"))
+    return RunSets(preprocessor, make("train"), validation, test, split, origin_of(dataset))
 
 
 def origin_of(dataset: Dataset) -> str:

@@ -8,37 +8,21 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsc_core.alerts import Batch
 from tsc_core.config import ConfigError, RunConfig
 from tsc_core.data.loaders import ExampleSet
 from tsc_core.data.store import Dataset
 from tsc_core.models import build_model
-from tsc_core.preprocessing import collate
 from tsc_core.survey import MAX_DETECTIONS
 from tsc_core.training.checkpoint import load_state
 from tsc_core.training.frozen import DRAWS, CodedExamples, coded
-from tsc_core.training.sets import RunSets, make_sets
+from tsc_core.training.sets import RunSets, Whole, make_sets
 from tsc_core.training.trainer import BEST, train
 
 PLACES = ("training", "validation", "test")
 Sets = tuple[CodedExamples, CodedExamples, CodedExamples]
-
-
-class _Whole:
-    """A set of any lengths, each object with all the detections it has."""
-
-    def __init__(self, examples: ExampleSet) -> None:
-        self.examples, self.labels = examples, examples.labels
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> Batch:
-        return collate([self.examples.example(int(index)) for index in indices])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +117,14 @@ def _bank(shared: SharedCodes, dataset: Dataset, progress: bool) -> dict[str, tu
     for place in PLACES:
         examples = getattr(sets, place)
         draws = DRAWS if place == "training" else 0
-        found = coded(_Whole(examples), network.coder.encoder, draws, encoder_run.training.seed, progress)
+        found = coded(Whole(examples), network.coder.encoder, draws, encoder_run.training.seed, progress)
         bank[place] = {oid: row for row, oid in enumerate(examples.oids)}, found.tensors["codes"]
     return bank
 
 
 def _with_codes(sets: RunSets, place: str, bank: dict[str, tuple[dict[str, int], Tensor]] | None) -> CodedExamples:
     """One set of a configuration: its metadata, and the bank's codes of its detections."""
-    examples: ExampleSet = getattr(sets, place)
+    examples: ExampleSet | Whole = getattr(sets, place)
     plain = coded(examples, None)
     if bank is None:
         return plain
