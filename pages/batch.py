@@ -120,6 +120,7 @@ def results(batch: dict) -> None:
     chosen = st.dataframe(
         pd.DataFrame(rows, columns=list(COLUMNS)),
         hide_index=True, column_config=shares, on_select="rerun", selection_mode="multi-row", key="batch_rows",
+        placeholder="",
     )  # fmt: skip
     with st.container(horizontal=True):
         st.download_button("Table (CSV)", as_csv(found), "classified.csv", "text/csv", on_click="ignore")
