@@ -6,7 +6,8 @@ from tsc_core.display.desk import desk
 from tsc_core.display.stamps import icon
 
 st.set_page_config(page_title="Temporal Stamp Classifier", page_icon=icon(), layout="wide")
-st.session_state.framed = True
+state = st.session_state
+state.framed = True
 page = st.navigation(
     [
         st.Page("pages/explorer.py", title="Explorer", icon=":material/flare:", default=True),
@@ -18,5 +19,7 @@ page = st.navigation(
     ],
     position="top",
 )
+state.arrived = state.get("page", page.title) != page.title  # from another page
+state.page = page.title
 page.run()
 desk().warm()  # loads the models once the first page is drawn, so that the next ones need not wait

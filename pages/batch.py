@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from panels.address import explorer_query
 from tsc_core.display.batch import COLUMNS, MOST_OBJECTS, as_csv, as_json_lines, lines, row_of
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.frame import framed
@@ -17,8 +18,14 @@ from tsc_core.sources.search import parse_oids
 from tsc_core.survey import CLASSES
 
 SIDE_BY_SIDE, BESIDE_WIDTH = 4, 360  # pixels: three in a row at 1280
+MOST_WRONG = 10  # words that are no ids, told at once
 SEARCH_COLUMNS = ("oid", "class_name", "probability", "classifier_name", "ndet", "meanra", "meandec")
 state = st.session_state
+
+
+def counted(number: int) -> str:
+    """A number of objects in words."""
+    return f"{number} object{'s' * (number != 1)}"
 
 
 def take(oids: list[str]) -> None:
@@ -66,7 +73,8 @@ def found_objects() -> None:
         st.info("ALeRCE has no object that fits.")
         return
     st.dataframe(found[[name for name in SEARCH_COLUMNS if name in found]], hide_index=True, height=240)
-    st.button(f"Take these {len(found)} objects", on_click=take_found, args=[found["oid"].drop_duplicates().tolist()])
+    oids = found["oid"].drop_duplicates().tolist()
+    st.button(f"Take {counted(len(oids))}", on_click=take_found, args=[oids])
 
 
 def classify(source: Source, oids: list[str], window: str) -> None:
@@ -96,7 +104,7 @@ def side_by_side(oids: list[str], batch: dict) -> None:
             if prediction.steps:
                 st.plotly_chart(progression(prediction.steps), key=f"beside {oid}")
             if batch["spec"] != "upload":
-                query = {"source": batch["spec"], "oid": oid, "window": batch["window"]}
+                query = explorer_query(batch["spec"], oid, batch["window"])
                 st.page_link("pages/explorer.py", label="Open in the explorer", query_params=query)
 
 
@@ -105,13 +113,14 @@ def results(batch: dict) -> None:
     found = batch["lines"]
     rows = [row_of(line) for line in found]
     wrong = sum(bool(line["error"]) for line in found)
-    st.subheader(f"{len(rows)} objects, {wrong} could not be read", anchor=False)
+    st.subheader(f"{counted(len(rows))}, {wrong} could not be read", anchor=False)
     shares = {
         name: st.column_config.ProgressColumn(name, min_value=0.0, max_value=1.0, format="%.2f") for name in CLASSES
     }
     chosen = st.dataframe(
         pd.DataFrame(rows, columns=list(COLUMNS)),
         hide_index=True, column_config=shares, on_select="rerun", selection_mode="multi-row", key="batch_rows",
+        placeholder="",
     )  # fmt: skip
     with st.container(horizontal=True):
         st.download_button("Table (CSV)", as_csv(found), "classified.csv", "text/csv", on_click="ignore")
@@ -165,15 +174,15 @@ with left:
         st.text_area("Object ids", key="ids", height=160, placeholder="ZTF18abcdefg\nZTF19abcdefg")
         if listed:
             number = min(len(listed), MOST_OBJECTS)
-            st.button(f"Take {number} objects of this source", on_click=take, args=[list(listed[:MOST_OBJECTS])])
-try:
-    oids = parse_oids(state.ids or "")
-except ValueError as error:
-    st.error(plain_markdown(error))
-    st.stop()
+            st.button(f"Take {counted(number)} of this source", on_click=take, args=[list(listed[:MOST_OBJECTS])])
+oids, wrong = parse_oids(state.ids or "")
+if wrong:
+    shown = ", ".join([*wrong[:MOST_WRONG], "…"] if len(wrong) > MOST_WRONG else wrong)
+    many = "1 word is no id" if len(wrong) == 1 else f"{len(wrong)} words are no ids"
+    st.warning(f"{many}: {plain_markdown(shown)}", icon=":material/help:")
 if len(oids) > MOST_OBJECTS:
     st.warning(f"{len(oids)} ids: the first {MOST_OBJECTS} are taken. For more, use `tsc classify`.")
-what = f"{min(len(oids), MOST_OBJECTS)} objects" if oids else "the objects"
+what = counted(min(len(oids), MOST_OBJECTS)) if oids else "the objects"
 if st.button(f"Classify {what}", type="primary", disabled=not oids):
     classify(source, oids[:MOST_OBJECTS], window)
 if "batch" in state:

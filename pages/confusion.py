@@ -1,11 +1,13 @@
 """Confusion matrices: what is taken for what, and the objects behind each cell."""
 
 import math
+import os
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from panels.address import as_left, explorer_query
 from tsc_core.display.desk import LIVE, desk
 from tsc_core.display.frame import framed, keep
 from tsc_core.display.published import as_csv, ask, matrices
@@ -23,6 +25,7 @@ from tsc_core.evaluation.metrics import (
 )
 from tsc_core.evaluation.results import ORIGINS, Result, find_results, on_common, over_seeds, scored_alone
 from tsc_core.evaluation.runs import CHECKPOINTS, PROJECT
+from tsc_core.preprocessing.quality import WINDOWS
 from tsc_core.sources import SourceError
 from tsc_core.survey import is_made
 
@@ -51,24 +54,26 @@ def classify_demo() -> None:
     bar.empty()
 
 
-def one_of(label: str, results: list[Result], key: str) -> list[Result]:
+def one_of(label: str, results: list[Result], key: str, bind: str | None = None) -> list[Result]:
     """Choose a result; several that differ by seed alone are chosen together."""
     titles = list(dict.fromkeys(result.title for result in results))
     if state.get(key) not in titles:
         state[key] = titles[0]
-    title = st.selectbox(label, titles, key=key)
+    title = st.selectbox(label, titles, key=key, bind=bind)
     return [result for result in results if result.title == title]
 
 
 def objects_of(result: Result, event: object) -> None:
     """The objects of the clicked cell, each leading to the explorer."""
-    points = event.selection.get(CELL) or []
-    if not points:
+    for point in event.selection.get(CELL) or []:
+        state.cell = result.title, point.get("true"), point.get("predicted")
+    title, true, predicted = state.get("cell", ("", None, None))
+    if title != result.title:
         st.caption("Click a cell to see its objects." if result.scores else "The objects of this matrix were not kept.")
         return
-    true, predicted = points[0].get("true"), points[0].get("predicted")
     found = result.cell(true, predicted)
-    st.subheader(f"{plain_markdown(true)} taken for {plain_markdown(predicted)}: {len(found)} objects", anchor=False)
+    many = f"{len(found)} object{'s' * (len(found) != 1)}"
+    st.subheader(f"{plain_markdown(true)} taken for {plain_markdown(predicted)}: {many}", anchor=False)
     if not found:
         st.caption("None, or the objects of this matrix were not kept.")
         return
@@ -76,9 +81,10 @@ def objects_of(result: Result, event: object) -> None:
     chosen = st.dataframe(rows, hide_index=True, on_select="rerun", selection_mode="single-row", key="cell_rows")
     picked = [found[i][0] for i in chosen.selection.rows if i < len(found)] or [found[0][0]]
     if result.source:
+        window = next((window for window in WINDOWS if result.split.endswith(f"window {window}")), WINDOWS[0])
         st.page_link(
             "pages/explorer.py", label=f"Open {picked[0]} in the explorer", icon=":material/flare:",
-            query_params={"source": result.source, "oid": picked[0]},
+            query_params=explorer_query(result.source, picked[0], window, result.n),
         )  # fmt: skip
 
 
@@ -197,7 +203,7 @@ def beside_alerce(ours: list[Result]) -> None:
 
 def one_model(here: list[Result]) -> None:
     """One matrix, or the mean over seeds, with its scores and the objects of a clicked cell."""
-    chosen = one_of("Result", here, "result")
+    chosen = one_of("Result", here, "result", bind="query-params")
     first = chosen[0]
     beside = st.container(horizontal=True)
     left, right = beside.container(width="content"), beside.container(width=SUMMARY_WIDTH)
@@ -239,6 +245,7 @@ def calibration(with_objects: list[Result]) -> None:
 
 
 framed(st, __file__)
+as_left("folder", "origin", "result", "part")
 st.title("Confusion matrices", anchor=False)
 with st.sidebar:
     folder = st.text_input(
@@ -263,6 +270,8 @@ if problems:
     with st.sidebar.expander(f"{len(problems)} files could not be used", icon=":material/warning:"):
         for problem in problems:
             st.text(problem)
+if not os.path.isdir(PROJECT / folder):
+    st.error(f"There is no folder {plain_markdown(folder)}.", icon=":material/folder_off:")
 if not results:
     st.info(
         "No results here yet. Classify the demo archive (left), or write some: `tsc evaluate --source night.tar.gz "
@@ -273,7 +282,7 @@ if not results:
 origins = [origin for origin in ORIGINS if any(result.origin == origin for result in results)]
 if state.get("origin") not in origins:
     state.origin = origins[0]
-origin = st.segmented_control("Objects", origins, required=True, key="origin")
+origin = st.segmented_control("Objects", origins, default=origins[0], required=True, key="origin", bind="query-params")
 here = [result for result in results if result.origin == origin]
 keep(state, CHOSEN)
 one_tab, two_tab, calibration_tab, alerce_tab = st.tabs(TABS, key="part", on_change="rerun", bind="query-params")

@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from panels.address import as_left
 from panels.answer import alerce_says, answer, chart, classified, notes, rates_toggle, verdict, why
 from panels.object import (
     BLOCK_WIDTH,
@@ -87,7 +88,7 @@ def open_chosen(spec: str, window: str) -> Source:
 
 def object_box(oids: tuple[str, ...]) -> None:
     """Enter or pick an object, in the sidebar."""
-    if oids and not state.get("oid"):
+    if oids and not state.get("oid", "").strip():
         state.oid = oids[0]
     st.text_input("Object id", key="oid", bind="query-params", placeholder="ZTF18abcdefg", max_chars=20)
     if not oids:
@@ -98,7 +99,8 @@ def object_box(oids: tuple[str, ...]) -> None:
     left.button("Previous", on_click=choose, args=[before], shortcut="P", width="stretch")
     right.button("Next", on_click=choose, args=[after], shortcut="N", width="stretch")
     state.pick = state.oid if here is not None and here < MOST_LISTED else None
-    st.selectbox(f"{len(oids)} objects in this source", oids[:MOST_LISTED], key="pick", on_change=picked)
+    many = f"{len(oids)} object{'s' * (len(oids) != 1)} in this source"
+    st.selectbox(many, oids[:MOST_LISTED], key="pick", on_change=picked)
 
 
 def read_object(slot: st.delta_generator.DeltaGenerator, source: Source, oid: str) -> AlertSequence:
@@ -129,7 +131,8 @@ def told(bar: st.delta_generator.DeltaGenerator) -> Progress:
 def remaining_stamps(source: Source, sequence: AlertSequence) -> None:
     """Offer the stamps of a live object that the window did not need."""
     left = not_asked(sequence) if source.name == LIVE else []
-    if left and st.button(f"Get the stamps of {len(left)} more detections", icon=":material/download:"):
+    many = f"{len(left)} more detection{'s' * (len(left) != 1)}"
+    if left and st.button(f"Get the stamps of {many}", icon=":material/download:"):
         bar = st.progress(0.0, text="Asking ALeRCE …")
         try:
             desk().replace(source, with_stamps(source, sequence, told(bar)))
@@ -143,6 +146,7 @@ framed(st, __file__)
 
 # --- the page ---------------------------------------------------------------------------------------------------
 
+as_left("source", "oid", "window")
 with st.sidebar:
     spec = st.selectbox(
         "Source", SPECS, key="source", bind="query-params", accept_new_options=True, on_change=choose, args=[""],
@@ -164,14 +168,21 @@ if spec == "upload" and "upload" not in state:
     st.stop()
 
 source = open_chosen(spec, window)
+oids, problems = source.oids(), () if source.name == LIVE else source.problems
 with box:
-    object_box(source.oids())
-if source.name != LIVE and source.problems:
-    with st.sidebar.expander(f"{len(source.problems)} items could not be read", icon=":material/warning:"):
-        for problem in source.problems[:50]:
+    object_box(oids)
+if problems:
+    few = f"{len(problems)} item{'s' * (len(problems) != 1)} could not be read"
+    with st.sidebar.expander(few, icon=":material/warning:"):
+        for problem in problems[:50]:
             st.text(problem)
 oid = state.oid.strip()
 if not oid:
+    if oids:
+        st.rerun()  # Back led to an address without an object: the box takes the first
+    if problems:
+        st.error(f"No object could be read: {plain_markdown(problems[0])}", icon=":material/folder_off:")
+        st.stop()
     st.info("Type the id of a ZTF object in the sidebar, for example ZTF18abcdefg.", icon=":material/search:")
     st.stop()
 
@@ -181,11 +192,9 @@ with slot.container():
     selection = select_alerts(sequence, window)
     used = {alert.candid for alert in selection.used}
     shown = (spec, oid, window)
-    asked = st.query_params.get("det", "")
-    if "shown" not in state and asked.isdecimal():  # a deep link
-        state.det = int(asked[:6])
-    elif state.get("shown") != shown:
-        state.det = first_place(sequence, used) + 1
+    first = first_place(sequence, used)
+    if state.get("shown") != shown:  # where a link or Back names a detection, the box itself takes it over
+        state.det = first + 1
     state.shown = shown
     state.det = min(max(int(state.det), 1), max(len(sequence.alerts), 1))
     state.viewed = [shown[:2], *(seen for seen in state.get("viewed", []) if seen != shown[:2])][:MOST_VIEWED]
@@ -194,10 +203,9 @@ with slot.container():
     if not sequence.alerts:
         st.info("This object has no detections in this source.")
         st.stop()
-    chosen = state.det - 1
+    chosen, stretch, show = drawing_controls(first, len(sequence.alerts))
     alert = sequence.alerts[chosen]
-    stretch, show = drawing_controls()
-    strip(sequence, selection, chosen, stretch, show)
+    strip(sequence, selection, chosen, first, stretch, show)
     remaining_stamps(source, sequence)
     drawn_as = curve_controls()
     row = st.container(horizontal=True)
@@ -209,10 +217,10 @@ with slot.container():
     tabs = dict(zip(TABS, st.tabs(TABS, key="tab", on_change="rerun", bind="query-params"), strict=True))
     with tabs["Zoom"]:
         if tabs["Zoom"].open:
-            zoomed(alert, state.det, stretch)
+            zoomed(alert, chosen + 1, stretch)
     with tabs["Packet"]:
         if tabs["Packet"].open:
-            packet_table(alert, state.det)
+            packet_table(alert, chosen + 1)
     with tabs["Elsewhere"]:
         if tabs["Elsewhere"].open:
             elsewhere(sequence)

@@ -1,8 +1,11 @@
 """Training runs: tables of the paper beside ours, configurations, curves, seeds."""
 
+import os
+
 import pandas as pd
 import streamlit as st
 
+from panels.address import as_left
 from tsc_core.display.frame import framed, keep
 from tsc_core.display.text import plain_markdown
 from tsc_core.evaluation.figures import curves_figure, parameter_figure
@@ -158,6 +161,7 @@ def seeds(usable: list[Run]) -> None:
 
 
 framed(st, __file__)
+as_left("folder", "group", "part")
 st.title("Training runs", anchor=False)
 with st.sidebar:
     folder = st.text_input(
@@ -168,6 +172,9 @@ with st.sidebar:
         help="What `tsc train --out` and `tsc experiment --out` wrote.",
     )
 runs, experiments = find_runs(PROJECT / folder), find_experiments(PROJECT / folder)
+if not os.path.isdir(PROJECT / folder):
+    st.error(f"There is no folder {plain_markdown(folder)}.", icon=":material/folder_off:")
+    st.stop()
 if not runs and not experiments:
     st.info("No runs in this folder yet. `tsc train` and `tsc experiment` write them to their `--out`.")
     st.stop()

@@ -47,8 +47,9 @@ def answer(prediction: Prediction) -> Step:
         begin_at(numbers)
         st.markdown("After")
         n = st.segmented_control(
-            "After detections", numbers, key="n", bind="query-params", required=True, label_visibility="collapsed"
-        )
+            "After detections", numbers, default=numbers[-1], key="n", bind="query-params", required=True,
+            label_visibility="collapsed",
+        )  # fmt: skip
         st.markdown(f"detection{'s' * (n > 1)}")
     step = chosen_step(prediction.steps, n)
     st.container(horizontal=True, wrap=False).markdown(answer_table(step))  # slides by itself on a narrow screen
@@ -81,10 +82,9 @@ def notes(sequence: AlertSequence, prediction: Prediction) -> None:
 
 
 def begin_at(numbers: list[int]) -> None:
-    """A newly shown object is seen after its last detection, or after as many as a deep link says."""
+    """A newly shown object is seen after its last detection; a link or Back that says otherwise has the last word."""
     if state.get("answered") != state.shown or state.get("n") not in numbers:
-        asked = st.query_params.get("n", "") if "answered" not in state else ""
-        state.n = int(asked) if asked in map(str, numbers) else numbers[-1]
+        state.n = numbers[-1]
     state.answered = state.shown
 
 

@@ -11,6 +11,7 @@ from tsc_core.preprocessing.quality import Selection
 from tsc_core.survey import is_made
 
 TILE_WIDTH, ZOOM_SCALE, MOST_FLAGS = 126, 10, 4
+IN_ROW = 6  # tiles that fit beside each other at 1280
 BLOCK_WIDTH = 400  # pixels: two beside each other at 1280, one on a tablet, more on a wide screen
 SHOWN = ("difference", "same limits", "history")
 state = st.session_state
@@ -40,7 +41,7 @@ def headline(sequence: AlertSequence, used: int) -> st.delta_generator.DeltaGene
         st.subheader(sequence.oid, anchor=False, width="content")
         if is_made(sequence.oid):
             st.badge("simulated", color="violet")
-        st.badge(f"{len(sequence.alerts)} detections, {used} used", color="gray")
+        st.badge(f"{len(sequence.alerts)} detection{'s' * (len(sequence.alerts) != 1)}, {used} used", color="gray")
         if sequence.label:
             st.badge(f"true class {plain_markdown(sequence.label, 20)}", color="gray")
     head.caption(facts(sequence))
@@ -55,13 +56,17 @@ def headline(sequence: AlertSequence, used: int) -> st.delta_generator.DeltaGene
     return place
 
 
-def drawing_controls() -> tuple[str, list[str]]:
-    """Stepping through detections, and how stamps are drawn: the stretch, and which of `SHOWN`."""
+def drawing_controls(first: int, count: int) -> tuple[int, str, list[str]]:
+    """Stepping through `count` detections from place `first` on, and how stamps are drawn.
+
+    Returns the place of the selected detection, the stretch, and which of `SHOWN`.
+    """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("", icon=":material/chevron_left:", on_click=step, args=[-1], shortcut="Left", key="back")
-        st.number_input(
-            "Detection", min_value=1, key="det", bind="query-params", width=110, label_visibility="collapsed"
-        )
+        number = st.number_input(
+            "Detection", min_value=1, max_value=count, value=first + 1, key="det", bind="query-params", width=110,
+            label_visibility="collapsed",
+        )  # fmt: skip
         st.button("", icon=":material/chevron_right:", on_click=step, args=[1], shortcut="Right", key="forward")
         st.space("stretch")
         stretch = st.segmented_control(
@@ -71,17 +76,39 @@ def drawing_controls() -> tuple[str, list[str]]:
         show = st.pills(
             "Show", SHOWN, selection_mode="multi", key="show", bind="query-params", label_visibility="collapsed"
         )
-    return stretch, show
+    return number - 1, stretch, show
 
 
-def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: str, show: list[str]) -> None:
-    """All detections side by side."""
+def row_of(places: list[int], chosen: int, first: int) -> tuple[int, int]:
+    """Where the row of tiles with the chosen place begins and ends; rows are counted from the first place used."""
+    begin = places.index(first) if first in places else 0
+    begin += (places.index(chosen) - begin) // IN_ROW * IN_ROW
+    begin = max(min(begin, len(places) - IN_ROW), 0)
+    return begin, begin + IN_ROW
+
+
+def turn(places: list[int], begin: int, end: int) -> None:
+    """What of the strip is not drawn, and how to get there."""
+    earlier, later = places[:begin], places[end:]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if earlier:
+            st.button(f"{len(earlier)} earlier", icon=":material/arrow_back:", on_click=select, args=earlier[-1:])
+        if later:
+            st.button(f"{len(later)} later", icon=":material/arrow_forward:", on_click=select, args=later[:1])
+        st.toggle(f"all {len(places)} at once", key="all", bind="query-params")
+
+
+def strip(
+    sequence: AlertSequence, selection: Selection, chosen: int, first: int, stretch: str, show: list[str]
+) -> None:
+    """Detections side by side: a row of them with the chosen one in it, or all."""
     channels = CHANNELS if "difference" in show else CHANNELS[:2]
     used = {alert.candid for alert in selection.used}
     places = shown_places(sequence, chosen, used, history="history" in show)
     common = "same limits" in show
-    drawn = tiles(sequence, selection.reasons, places, channels=channels, stretch=stretch, common=common)
-    with st.container(horizontal=True, wrap=False, gap="small", key="strip"):
+    begin, end = (0, len(places)) if state.get("all") else row_of(places, chosen, first)
+    drawn = tiles(sequence, selection.reasons, places[begin:end], channels=channels, stretch=stretch, common=common)
+    with st.container(horizontal=True, gap="xsmall", key="strip"):
         for tile in drawn:
             with st.container(width=TILE_WIDTH, gap="xxsmall"):
                 kind = "primary" if tile.place == chosen else "tertiary"
@@ -93,6 +120,8 @@ def strip(sequence: AlertSequence, selection: Selection, chosen: int, stretch: s
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
                 elif not sequence.alerts[tile.place].has_stamps:
                     st.caption("used, without stamps")
+    if len(places) > IN_ROW:
+        turn(places, begin, end)
     st.caption(legend(sequence, places, channels, common=common))
 
 

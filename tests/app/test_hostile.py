@@ -48,7 +48,7 @@ def test_addresses(app, watched, text):
     watched.get_by_text("no such file or folder").wait_for()
     assert_harmless(watched)
     watched.goto(f"{app}/runs?folder={quote(text)}")
-    watched.get_by_text("No runs in this folder yet").wait_for()
+    watched.get_by_text("There is no folder").wait_for()
     assert_harmless(watched)
 
 

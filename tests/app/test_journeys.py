@@ -28,7 +28,7 @@ def detection(page):
 
 
 def test_a_deep_link_reproduces_the_view(app, page):
-    page.goto(f"{app}/?source=demo&oid=DEMO09&det=3&stretch=log&window=last")
+    page.goto(f"{app}/?source=demo&oid=DEMO09&det=3&stretch=log&window=last&all=true")
     title(page, "DEMO09")
     settled(page)
     expect(page.get_by_label("Detection", exact=True)).to_have_value("3")
@@ -149,6 +149,38 @@ def test_a_click_on_a_cell_leads_to_its_objects_and_to_the_explorer(app, page):
     link.click()
     title(page, oid)
     assert f"oid={oid}" in page.url
+    page.get_by_text("after 1 detection", exact=True).wait_for()  # the matrix was of n = 1
+    page.go_back()
+    expect(link).to_have_text(re.compile(oid), timeout=PATIENCE)  # the cell and the result stay
+
+
+def test_back_leads_to_the_object_before(app, page):
+    page.goto(f"{app}/?oid=DEMO07")
+    title(page, "DEMO07")
+    for oid in ("DEMO08", "DEMO09", "DEMO10"):
+        settled(page)
+        page.keyboard.press("n")
+        title(page, oid)
+        page.get_by_text(re.compile(r"after \d detections?")).wait_for()
+    for oid in ("DEMO09", "DEMO08", "DEMO07"):
+        settled(page)
+        page.go_back()
+        title(page, oid)
+        page.get_by_text(re.compile(r"after \d detections?")).wait_for()
+        assert page.url.endswith(f"?oid={oid}")
+
+
+def test_back_from_another_page_leads_to_what_was_shown(app, page):
+    page.goto(f"{app}/?oid=DEMO09&window=last")
+    title(page, "DEMO09")
+    page.get_by_text(re.compile(r"after \d detections?")).wait_for()
+    settled(page)
+    page.get_by_role("link", name="Lists").click()
+    title(page, "Lists of objects")
+    settled(page)
+    page.go_back()
+    title(page, "DEMO09")
+    expect(page).to_have_url(re.compile(r"\?(?=.*oid=DEMO09)(?=.*window=last)"), timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from panels.address import explorer_query
+from panels.object import IN_ROW, row_of
 from tests.app.made_runs import make_experiment, make_folder
+from tsc_core.preprocessing.quality import WINDOWS, select_alerts
 from tsc_core.sources.demo import demo_source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +61,7 @@ def test_an_impossible_detection_in_the_link_is_put_in_range(det):
     test = opened("pages/explorer.py", oid="DEMO09", det=det)
     assert not test.exception
     assert 1 <= test.session_state["det"] <= len(demo_source().fetch("DEMO09").alerts)
+    assert test.number_input(key="det").value == test.session_state["det"]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +81,50 @@ def test_a_path_that_does_not_exist_is_told_in_words():
     assert "no such file" in test.error[0].value
 
 
+def test_what_cannot_be_read_is_said_and_no_id_is_asked_for(tmp_path):
+    (tmp_path / "junk.avro").write_bytes(b"no Avro")
+    test = opened("pages/explorer.py", source=str(tmp_path))
+    assert not test.exception
+    assert not test.info
+    assert [error.value.split(":")[0] for error in test.error] == ["No object could be read"]
+    assert test.expander[0].label == "1 item could not be read"
+
+
+@pytest.mark.parametrize("page", ["pages/runs.py", "pages/confusion.py"])
+def test_a_folder_that_does_not_exist_is_told_in_words(page):
+    test = opened(page, folder="/no/such/folder")
+    assert not test.exception
+    assert [error.value for error in test.error] == ["There is no folder /no/such/folder."]
+
+
 def test_another_object_replaces_the_first():
     test = opened("pages/explorer.py", oid="DEMO02")
     test.text_input(key="oid").set_value("DEMO03").run()
     assert [element.value for element in test.subheader] == ["DEMO03"]
     assert "DEMO02" not in words(test)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("oid", ["DEMO02", "DEMO09", "DEMO12"])
+def test_the_strip_opens_on_the_detections_used(oid, window):
+    test = opened("pages/explorer.py", oid=oid, window=window)
+    sequence = demo_source().fetch(oid)
+    used = {alert.candid for alert in select_alerts(sequence, window).used}
+    drawn = {int(button.key.split()[1]) for button in test.button if button.key and button.key.startswith("tile")}
+    assert test.session_state["det"] - 1 in drawn
+    assert len(drawn) <= IN_ROW
+    assert sum(sequence.alerts[place].candid in used for place in drawn) >= 3
+
+
+def test_a_row_of_tiles_holds_the_chosen_one_and_is_full():
+    places = [3, 5, 6, 7, 20, 21, 22, 23, 24, 30]
+    for chosen in places:
+        for first in places:
+            begin, end = row_of(places, chosen, first)
+            assert chosen in places[begin:end]
+            assert len(places[begin:end]) == IN_ROW
+    assert row_of(places, 6, 6) == (2, 8)
+    assert row_of([0, 1, 2], 2, 0)[0] == 0
 
 
 def test_the_last_window_uses_other_detections():
@@ -120,14 +163,18 @@ def test_the_demo_archive_becomes_matrices_at_the_press_of_a_button(tmp_path):
     assert 20 <= int(test.metric[0].value) <= 30
 
 
-def test_a_list_with_a_wrong_id_stops_early_and_a_right_one_is_classified():
+def test_words_of_a_list_that_are_no_ids_are_told_and_the_others_classified():
     test = opened("pages/batch.py")
-    test.text_area(key="ids").set_value("DEMO01 <b>x</b>").run()
-    assert len(test.error) == 1
     test.text_area(key="ids").set_value("DEMO01, DEMO22").run()
     next(button for button in test.button if button.label.startswith("Classify 2")).click().run()
-    assert not test.exception
     assert list(test.dataframe[0].value["oid"]) == ["DEMO01", "DEMO22"]
+    test.text_area(key="ids").set_value("DEMO01 <b>x</b> demo02 foo").run()
+    assert not test.exception
+    assert [warning.value.split(":")[0] for warning in test.warning] == ["3 words are no ids"]
+    assert "<b>" not in test.warning[0].value
+    assert list(test.dataframe[0].value["oid"]) == ["DEMO01", "DEMO22"]  # what was found before stays
+    next(button for button in test.button if button.label == "Classify 1 object").click().run()
+    assert list(test.dataframe[0].value["oid"]) == ["DEMO01"]
 
 
 def test_no_page_lets_html_through():
@@ -135,3 +182,10 @@ def test_no_page_lets_html_through():
         text = page.read_text(encoding="utf-8")
         for word in ("unsafe_allow_html", "st.html", "components.html", "unsafe_allow_javascript"):
             assert word not in text, f"{page.name} uses {word}"
+
+
+def test_an_address_of_the_explorer_names_what_is_not_shown_anyway():
+    assert explorer_query("demo", "DEMO01", "first", "5") == {"oid": "DEMO01"}
+    assert explorer_query("night.tar", "DEMO01", "last", "2") == {
+        "source": "night.tar", "oid": "DEMO01", "window": "last", "n": "2",
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from tests.packet_maker import make_object, make_packet
 from tsc_core.commands.classify import classify_one
-from tsc_core.display.batch import lines, row_of
+from tsc_core.display.batch import COLUMNS, lines, row_of
 from tsc_core.display.desk import Desk
 from tsc_core.sources.packets import PacketSource
 
@@ -18,3 +18,12 @@ def test_a_list_gives_the_lines_of_the_command(random_bundles):
     assert errors[0] == ""
     assert errors[1].startswith("no detection can be used: ")
     assert errors[2].startswith("ZTF18zzzzzzz is not in ")
+
+
+def test_a_row_says_what_the_models_doubt():
+    doubts = ["the models abstain at n = 1: unlike the training data", "discarded as bogus"]
+    line = {"oid": "DEMO13", "error": None, "detections": [], "steps": [], "flags": doubts}
+    assert row_of(line)["notes"] == "; ".join(doubts)
+    told = row_of(line | {"error": "no detection can be used", "flags": ["no detection can be used"]})
+    assert (told["notes"], told["error"]) == ("", "no detection can be used")
+    assert COLUMNS.index("error") == COLUMNS.index("notes") + 1 == COLUMNS.index("not ruled out") + 2

@@ -27,9 +27,13 @@ def test_days():
 
 def test_lists_of_ids():
     text = 'oid\nZTF18abcdefg, ZTF19abcdefg\n# a remark\n"ZTF18abcdefg";ZTF20abcdefg # another\n'
-    assert parse_oids(text) == ["ZTF18abcdefg", "ZTF19abcdefg", "ZTF20abcdefg"]
-    with pytest.raises(ValueError, match="'ZTF18'"):
-        parse_oids("ZTF18abcdefg ZTF18")
+    assert parse_oids(text) == (["ZTF18abcdefg", "ZTF19abcdefg", "ZTF20abcdefg"], [])
+
+
+def test_a_word_that_is_no_id_does_not_stop_the_others():
+    good, bad = parse_oids("foo ZTF18abcdefg, ZTF18\nZTF19abcdefg foo ''")
+    assert good == ["ZTF18abcdefg", "ZTF19abcdefg"]
+    assert bad == ["foo", "ZTF18"]
 
 
 def test_conditions_as_alerce_names_them():

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MOST_OBJECTS = 2000
 AT_ONCE = 4  # live objects read at the same time; the source bounds the requests of all of them
-COLUMNS = ("oid", "class", "probability", "not ruled out", "n", "model", *CLASSES, "detections", "used", "error")
+COLUMNS = ("oid", "class", "probability", "not ruled out", "notes", "error", "n", "model")
+COLUMNS += (*CLASSES, "detections", "used")
 
 
 def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> Iterator[dict]:
@@ -43,8 +44,9 @@ def lines(desk: Desk, source: Source, oids: Iterable[str], window: Window) -> It
 
 
 def row_of(line: dict) -> dict[str, object]:
-    """A line as one row of a table: the class after the most detections, its probabilities and conformal set."""
+    """A line as one row of a table: the class after the most detections, its probabilities, what is to be doubted."""
     row: dict[str, object] = {"oid": line["oid"], "error": line["error"] or ""}
+    row["notes"] = "; ".join(flag for flag in line["flags"] if flag != line["error"])
     row |= {"detections": len(line["detections"]), "used": sum(seen["used"] for seen in line["detections"])}
     if line["steps"]:
         last = line["steps"][-1]

@@ -76,16 +76,20 @@ def parse_day(day: Day) -> float:
     return number
 
 
-def parse_oids(text: str) -> list[str]:
-    """Object ids of a text or file, in order, none twice: separated by spaces, commas or lines; # begins a remark.
+def parse_oids(text: str) -> tuple[list[str], list[str]]:
+    """Object ids of a text or file, and the words in it that are none; each in order, none twice.
 
-    Raises
-    ------
-    ValueError
-        For a word that is no object id; a column title "oid" is passed over.
+    Words are separated by spaces, commas or lines; # begins a remark; a column title "oid" is passed over.
     """
     words = [word for line in text.splitlines() for word in re.split(r"[\s,;]+", line.partition("#")[0]) if word]
-    return list(dict.fromkeys(check_oid(word.strip("\"'")) for word in words if word.strip("\"'").lower() != "oid"))
+    named = dict.fromkeys(word for quoted in words if (word := quoted.strip("\"'")).lower() not in ("", "oid"))
+    good, bad = [], []
+    for word in named:
+        try:
+            good.append(check_oid(word))
+        except ValueError:
+            bad.append(word)
+    return good, bad
 
 
 def conditions(
