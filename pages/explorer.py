@@ -193,10 +193,11 @@ with slot.container():
     used = {alert.candid for alert in selection.used}
     shown = (spec, oid, window)
     first = first_place(sequence, used)
+    state.linked = state.get("arrived") or state.get("shown", shown) == shown  # the address is about this object
     if state.get("shown") != shown:  # where a link or Back names a detection, the box itself takes it over
         state.det = first + 1
     state.shown = shown
-    state.det = min(max(int(state.det), 1), max(len(sequence.alerts), 1))
+    state.det = min(max(int(state.det or first + 1), 1), max(len(sequence.alerts), 1))
     state.viewed = [shown[:2], *(seen for seen in state.get("viewed", []) if seen != shown[:2])][:MOST_VIEWED]
 
     verdict_place = headline(sequence, len(used))

@@ -3,9 +3,8 @@
 import streamlit as st
 
 from tsc_core.preprocessing.quality import WINDOWS
-from tsc_core.survey import MAX_DETECTIONS
 
-USUAL = {"source": "demo", "window": WINDOWS[0], "n": str(MAX_DETECTIONS)}
+USUAL = {"source": "demo", "window": WINDOWS[0]}
 
 
 def explorer_query(source: str, oid: str, window: str = WINDOWS[0], n: str = "") -> dict[str, str]:
@@ -15,6 +14,11 @@ def explorer_query(source: str, oid: str, window: str = WINDOWS[0], n: str = "")
     """
     asked = {"source": source, "oid": oid, "window": window, "n": n}
     return {name: value for name, value in asked.items() if value and value != USUAL.get(name)}
+
+
+def named(key: str) -> bool:
+    """Whether the address says this of the object shown: then it stays there, also where it would be so anyway."""
+    return bool(st.session_state.get("linked")) and key in st.query_params
 
 
 def as_left(*keys: str) -> None:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from panels.address import named
 from panels.object import BLOCK_WIDTH
 from tsc_core.alerts import Alert, AlertSequence, Prediction, Step
 from tsc_core.display.answer import answer_table, beside, best_of, chosen_step
@@ -46,8 +47,9 @@ def answer(prediction: Prediction) -> Step:
     with st.container(horizontal=True, vertical_alignment="center"):
         begin_at(numbers)
         st.markdown("After")
+        usual = None if named("n") else numbers[-1]
         n = st.segmented_control(
-            "After detections", numbers, default=numbers[-1], key="n", bind="query-params", required=True,
+            "After detections", numbers, default=usual, key="n", bind="query-params", required=True,
             label_visibility="collapsed",
         )  # fmt: skip
         st.markdown(f"detection{'s' * (n > 1)}")

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from panels.address import named
 from tsc_core.alerts import CHANNELS, Alert, AlertSequence, Prediction
 from tsc_core.display.links import aladin_page, broker_links, facts, position
 from tsc_core.display.stamps import STRETCHES, draw_stamp, inline, pixel_limits
@@ -63,8 +64,9 @@ def drawing_controls(first: int, count: int) -> tuple[int, str, list[str]]:
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("", icon=":material/chevron_left:", on_click=step, args=[-1], shortcut="Left", key="back")
+        usual = None if named("det") else first + 1
         number = st.number_input(
-            "Detection", min_value=1, max_value=count, value=first + 1, key="det", bind="query-params", width=110,
+            "Detection", min_value=1, max_value=count, value=usual, key="det", bind="query-params", width=110,
             label_visibility="collapsed",
         )  # fmt: skip
         st.button("", icon=":material/chevron_right:", on_click=step, args=[1], shortcut="Right", key="forward")
@@ -76,7 +78,7 @@ def drawing_controls(first: int, count: int) -> tuple[int, str, list[str]]:
         show = st.pills(
             "Show", SHOWN, selection_mode="multi", key="show", bind="query-params", label_visibility="collapsed"
         )
-    return number - 1, stretch, show
+    return (number or first + 1) - 1, stretch, show
 
 
 def row_of(places: list[int], chosen: int, first: int) -> tuple[int, int]:
@@ -90,12 +92,11 @@ def row_of(places: list[int], chosen: int, first: int) -> tuple[int, int]:
 def turn(places: list[int], begin: int, end: int) -> None:
     """What of the strip is not drawn, and how to get there."""
     earlier, later = places[:begin], places[end:]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if earlier:
-            st.button(f"{len(earlier)} earlier", icon=":material/arrow_back:", on_click=select, args=earlier[-1:])
-        if later:
-            st.button(f"{len(later)} later", icon=":material/arrow_forward:", on_click=select, args=later[:1])
-        st.toggle(f"all {len(places)} at once", key="all", bind="query-params")
+    if earlier:
+        st.button(f"{len(earlier)} earlier", icon=":material/arrow_back:", on_click=select, args=earlier[-1:])
+    if later:
+        st.button(f"{len(later)} later", icon=":material/arrow_forward:", on_click=select, args=later[:1])
+    st.toggle(f"all {len(places)} at once", key="all", bind="query-params")
 
 
 def strip(
@@ -120,9 +121,10 @@ def strip(
                     st.caption(f":material/block: {plain_markdown(tile.reason)}")
                 elif not sequence.alerts[tile.place].has_stamps:
                     st.caption("used, without stamps")
-    if len(places) > IN_ROW:
-        turn(places, begin, end)
-    st.caption(legend(sequence, places, channels, common=common))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(legend(sequence, places, channels, common=common), width="stretch")
+        if len(places) > IN_ROW:
+            turn(places, begin, end)
 
 
 def curve_controls() -> dict[str, object]:

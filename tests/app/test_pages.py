@@ -185,7 +185,7 @@ def test_no_page_lets_html_through():
 
 
 def test_an_address_of_the_explorer_names_what_is_not_shown_anyway():
-    assert explorer_query("demo", "DEMO01", "first", "5") == {"oid": "DEMO01"}
+    assert explorer_query("demo", "DEMO01", "first") == {"oid": "DEMO01"}
     assert explorer_query("night.tar", "DEMO01", "last", "2") == {
         "source": "night.tar", "oid": "DEMO01", "window": "last", "n": "2",
     }  # fmt: skip
