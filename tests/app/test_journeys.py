@@ -74,6 +74,7 @@ def test_a_click_on_the_light_curve_selects_the_detection(app, page):
     title(page, "DEMO09")
     settled(page)
     page.locator(".js-plotly-plot .scatterlayer .point").first.wait_for()
+    page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
     points = page.evaluate(
         """() => { const plot = document.querySelector('.js-plotly-plot'), box = plot.getBoundingClientRect();
         const trace = plot.data.find(t => t.name.startsWith('g')), last = trace.x.length - 1;
@@ -225,7 +226,7 @@ def test_alerces_classifiers_stand_beside_ours_on_the_same_objects(live, page, t
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(3, timeout=PATIENCE)
     with page.expect_download() as download:
         page.get_by_role("button", name="ALeRCE's probabilities (CSV)").click()
-    assert download.value.path().read_text().startswith("oid,classifier,class_name,probability")
+    assert download.value.path().read_text().startswith("oid,classifier,version,class_name,probability")
 
 
 def test_a_list_of_fifty_ids_is_classified_and_exported(app, page, tmp_path):

@@ -35,7 +35,8 @@ def of_experiments(runs: Path = CHECKPOINTS / "runs") -> str:
         counts = found["dataset"]["objects"], found["split"]["test_per_class"] * len(TEMPORAL_CLASSES)
         for row in found["rows"]:
             ours = f"{row['ours']['mean']:.1f} ± {row['ours']['std']:.1f} ({row['ours']['runs']})"
-            rows.append((f"`{name}`", row["label"], *counts, ours, f"{row['paper']['accuracy']:.1f}"))
+            paper = f"{row['paper']['accuracy']:.1f}" if row["paper"] else ""
+            rows.append((f"`{name}`", row["label"], *counts, ours, paper))
     return _table(("", "inputs", "simulated objects", "of them tested", "accuracy, % (runs)", "paper, %"), rows)
 
 
