@@ -155,27 +155,27 @@ def test_a_click_on_a_cell_leads_to_its_objects_and_to_the_explorer(app, page):
     expect(link).to_have_text(re.compile(oid), timeout=PATIENCE)  # the cell and the result stay
 
 
+def answered(page, oid):
+    title(page, oid)
+    page.get_by_text(re.compile(r"after \d detections?")).wait_for()
+    settled(page)
+
+
 def test_back_leads_to_the_object_before(app, page):
     page.goto(f"{app}/?oid=DEMO07")
-    title(page, "DEMO07")
+    answered(page, "DEMO07")
     for oid in ("DEMO08", "DEMO09", "DEMO10"):
-        settled(page)
         page.keyboard.press("n")
-        title(page, oid)
-        page.get_by_text(re.compile(r"after \d detections?")).wait_for()
+        answered(page, oid)
     for oid in ("DEMO09", "DEMO08", "DEMO07"):
-        settled(page)
         page.go_back()
-        title(page, oid)
-        page.get_by_text(re.compile(r"after \d detections?")).wait_for()
-        assert page.url.endswith(f"?oid={oid}")
+        answered(page, oid)
+        expect(page).to_have_url(re.compile(rf"\?oid={oid}$"), timeout=PATIENCE)
 
 
 def test_back_from_another_page_leads_to_what_was_shown(app, page):
     page.goto(f"{app}/?oid=DEMO09&window=last")
-    title(page, "DEMO09")
-    page.get_by_text(re.compile(r"after \d detections?")).wait_for()
-    settled(page)
+    answered(page, "DEMO09")
     page.get_by_role("link", name="Lists").click()
     title(page, "Lists of objects")
     settled(page)
