@@ -123,6 +123,6 @@ def legend(sequence: AlertSequence, places: Sequence[int], channels: Sequence[st
         words += " Same limits in each band: sky taken off, counts at one zero point where it is known."
     if left := [alert for place, alert in enumerate(sequence.alerts) if place not in places]:
         stamped = any(alert.has_stamps for alert in left)
-        words += f" {len(places)} of {len(sequence.alerts)} detections shown"
+        words += f" {len(places)} of {len(sequence.alerts)} detections in the strip"
         words += ": those nearest to the selected one." if stamped else "; the others are not used and have no stamps."
     return words
