@@ -102,7 +102,8 @@ def test_the_strip_says_what_it_leaves_out_and_what_same_limits_do():
     assert "one zero point" not in legend(SEQUENCE, [1], CHANNELS)
     assert "one zero point" in legend(SEQUENCE, [1], CHANNELS, common=True)
     assert legend(SEQUENCE, [1], CHANNELS).endswith("the others are not used and have no stamps.")
-    assert legend(SEQUENCE, [0], CHANNELS).endswith("1 of 3 detections in the strip: those nearest to the selected one.")
+    one = legend(SEQUENCE, [0], CHANNELS)
+    assert one.endswith("1 of 3 detections in the strip: those nearest to the selected one.")
 
 
 @pytest.mark.slow
